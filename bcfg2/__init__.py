@@ -1,0 +1,1 @@
+"""Bcfg2: a configuration-management server and agent."""
