@@ -1,0 +1,99 @@
+"""Files that the server itself writes: whole or not at all, and shared by those who write at the same time."""
+
+import contextlib
+import os
+import tempfile
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+def atomic_write(path: str | os.PathLike[str], data: bytes, *, mode: int | None = None) -> None:
+    """Put DATA in the place of the file PATH so that it survives a crash right after the return.
+
+    A symbolic link is followed: its target is replaced.  An existing file keeps its mode and its owner; a new one gets
+    MODE, by default 0600.  Raises :exc:`OSError`; then PATH is what it was.
+    """
+    target = os.path.realpath(path)
+    folder, name = os.path.split(target)
+    fd, temporary = tempfile.mkstemp(prefix=f".#{name}.", dir=folder)
+    try:
+        with os.fdopen(fd, "wb") as stream:
+            _take_over(target, fd, mode)
+            stream.write(data)
+            stream.flush()
+            os.fsync(fd)
+        os.rename(temporary, target)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    _sync_folder(folder)
+
+
+def _take_over(target: str, fd: int, mode: int | None) -> None:
+    """Give the open file FD the mode and, as far as it is allowed, the owner of TARGET."""
+    try:
+        status = os.stat(target)
+    except FileNotFoundError:
+        os.fchmod(fd, 0o600 if mode is None else mode)
+        return
+    if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
+        with contextlib.suppress(PermissionError):
+            os.fchown(fd, status.st_uid, status.st_gid)
+    os.fchmod(fd, status.st_mode & 0o7777 if mode is None else mode)
+
+
+def _sync_folder(folder: str) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+class SharedWriter(Generic[T]):
+    """Lets many threads share one write.
+
+    WRITE takes a list of changes, in the order of their submission, and makes them durable together.  Whoever submits
+    while a write is under way joins the next one:
+
+    .. code-block:: text
+
+        thread A   submit(a) -> write([a]) ......... done
+        thread B        submit(b) -> waits ......... write([b, c]) ... done
+        thread C           submit(c) -> waits ....................... done
+    """
+
+    def __init__(self, write: Callable[[list[T]], None]) -> None:
+        self._write = write
+        self._turn = threading.Lock()
+        self._guard = threading.Lock()
+        self._pending: _Batch[T] = _Batch()
+
+    def submit(self, change: T) -> None:
+        """Return when CHANGE is durable; raise what WRITE raised for the batch that it was in."""
+        with self._guard:
+            batch = self._pending
+            batch.changes.append(change)
+        with self._turn:
+            if not batch.done:
+                with self._guard:
+                    self._pending = _Batch()
+                try:
+                    self._write(batch.changes)
+                except Exception as err:  # noqa: BLE001 - each thread of the batch raises it
+                    batch.error = err
+                batch.done = True
+        if batch.error is not None:
+            raise batch.error
+
+
+class _Batch(Generic[T]):
+    """Changes that are written together, and how that went."""
+
+    def __init__(self) -> None:
+        self.changes: list[T] = []
+        self.done = False
+        self.error: Exception | None = None
