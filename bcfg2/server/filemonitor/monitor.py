@@ -1,0 +1,341 @@
+"""What all file monitors have in common: owners of paths, comparing, and the handling of batches."""
+
+import fnmatch
+import importlib
+import itertools
+import logging
+import os
+import re
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, ClassVar, NamedTuple
+
+from bcfg2.log import Debuggable
+from bcfg2.options import FloatOption, ListOption, Option, Options
+from bcfg2.server.versioned import writing
+
+IGNORED = ["*~", "*#", ".#*", "*.swp", "*.swpx", ".*.swx", "SCCS", ".svn", "4913", ".gitignore"]
+
+_DIRECTORY = "directory"
+
+
+class Event(NamedTuple):
+    """A change of a monitored path, or of something directly inside of a monitored folder.
+
+    `requestID`: what :meth:`FileMonitor.AddMonitor` returned.  `filename`: the full path for the monitored path itself,
+    else the bare name.  `action`: ``exists`` (at registration), ``endExist`` (the end of these), ``created``,
+    ``changed`` or ``deleted``.
+    """
+
+    requestID: int
+    filename: str
+    action: str
+
+    def code2str(self) -> str:
+        """The action."""
+        return self.action
+
+    def __str__(self) -> str:
+        return f"Event: {self.filename} {self.action}"
+
+
+class _Watched:
+    """A path, who asked for it, and what was there when it was last looked at.
+
+    `state` tells one state of a file from another and is None where there is nothing; of a folder, `names` has the
+    state of everything in it.
+    """
+
+    __slots__ = ("names", "owners", "state")
+
+    def __init__(self) -> None:
+        self.owners: dict[int, Any] = {}
+        self.state: Any = None
+        self.names: dict[str, Any] = {}
+
+
+class FileMonitor(Debuggable):
+    """Tells owners of paths what is there, and what changes.
+
+    A subclass that hears of changes overrides :meth:`start`, :meth:`shutdown` and :meth:`follow`, and calls
+    :meth:`notice`.  Any number of objects may ask for one path.
+    """
+
+    __rmi__: ClassVar[list[str]] = [*Debuggable.__rmi__, "list_event_handlers"]
+
+    options: ClassVar[list[Option]] = [
+        ListOption(
+            "server", "ignore_files", default=IGNORED, help="Names and paths (globs) that the server passes over"
+        ),
+        FloatOption(
+            "server", "settle_time", default=0.2, help="Seconds without further changes before changes on disk are read"
+        ),
+        FloatOption(
+            "server", "settle_limit", default=5.0, help="Seconds after which changes are read even if more keep coming"
+        ),
+    ]
+
+    #: After so many notices in one batch everything is compared: the kernel may have dropped some.
+    max_notices = 1000
+
+    def __init__(self, options: Options) -> None:
+        super().__init__()
+        self.logger = logging.getLogger("bcfg2.FileMonitor")
+        self.settle_time: float = options.server_settle_time
+        self.settle_limit: float = options.server_settle_limit
+        globs = [fnmatch.translate(pattern) for pattern in options.server_ignore_files]
+        self._ignored = re.compile("|".join(globs) if globs else r"(?!)")
+        self._ids = itertools.count(1)
+        self._watched: dict[str, _Watched] = {}
+        self._new: list[tuple[str, int]] = []  # registrations whose first events are due
+        self._noticed: set[str] = set()
+        self._notices = 0
+        self._first_notice = self._last_notice = 0.0
+        self._lock = threading.RLock()
+        self._something = threading.Condition(self._lock)
+        self._stopped = False
+        self._loops: set[str] = set()
+
+    # what owners call
+
+    def AddMonitor(self, path: str | os.PathLike[str], obj: Any) -> int:
+        """Have OBJ.HandleEvent told what is at PATH now and what changes there; the answer marks the events.
+
+        PATH is a file or a folder (then: what is directly inside of it), and need not exist yet.
+        """
+        path = os.path.abspath(path)
+        with self._lock:
+            watched = self._watched.setdefault(path, _Watched())
+            handle = next((number for number, owner in watched.owners.items() if owner is obj), None)
+            if handle is None:
+                handle = next(self._ids)
+                watched.owners[handle] = obj
+            self._new.append((path, handle))
+            self._something.notify_all()
+        return handle
+
+    def should_ignore(self, path: str) -> bool:
+        """Whether the path, or its last component, is one that the server passes over."""
+        return bool(self._ignored.match(path) or self._ignored.match(os.path.basename(path)))
+
+    # what the core calls
+
+    def start(self) -> None:
+        """Begin to hear of changes."""
+
+    def shutdown(self) -> None:
+        """Hear of no more changes, and let :meth:`wait` return."""
+        with self._lock:
+            self._stopped = True
+            self._something.notify_all()
+
+    def pending(self) -> bool:
+        """Whether there are events to be handled."""
+        with self._lock:
+            return bool(self._new or self._noticed)
+
+    def wait(self) -> bool:
+        """Wait for a batch: until something happened and nothing more has happened for a while.
+
+        False after :meth:`shutdown`.
+        """
+        with self._lock:
+            while not self._stopped:
+                if self._new:
+                    return True
+                if not self._noticed:
+                    self._something.wait()
+                    continue
+                due = min(self._last_notice + self.settle_time, self._first_notice + self.settle_limit)
+                left = due - time.monotonic()
+                if left <= 0:
+                    return True
+                self._something.wait(left)
+            return False
+
+    def handle_event_set(self, lock: AbstractContextManager[Any] | None = None) -> int:
+        """Handle all events as one change, holding LOCK; return how many there were."""
+        handled = 0
+        with lock or nullcontext(), writing():
+            for event, owner in self._events(self._take_noticed()):
+                self._handle(event, owner)
+                handled += 1
+        return handled
+
+    def rescan(self) -> None:
+        """Compare everything with what is on disk."""
+        with self._lock:
+            self._noticed.update(self._watched)
+            self._something.notify_all()
+
+    # what subclasses call and override
+
+    def notice(self, path: str) -> None:
+        """The monitored PATH, or something inside of it, may have changed."""
+        with self._lock:
+            if path not in self._watched:
+                return
+            self._last_notice = time.monotonic()
+            if not self._noticed:
+                self._first_notice = self._last_notice
+                self._something.notify_all()
+            self._noticed.add(path)
+            self._notices += 1
+
+    def follow(self, path: str, links: list[str]) -> None:
+        """Called when PATH is looked at, with the symbolic links in it: hear of its changes from now on."""
+
+    # remote methods
+
+    def list_event_handlers(self) -> dict[str, str]:
+        """Path -> the objects that are told of its changes."""
+        with self._lock:
+            return {
+                path: ", ".join(str(owner) for owner in watched.owners.values())
+                for path, watched in sorted(self._watched.items())
+            }
+
+    # comparing
+
+    def _take_noticed(self) -> list[str]:
+        with self._lock:
+            if self._notices > self.max_notices:
+                self._noticed.update(self._watched)
+            paths = sorted(self._noticed)
+            self._noticed.clear()
+            self._notices = 0
+        return paths
+
+    def _events(self, paths: list[str]) -> Iterator[tuple[Event, Any]]:
+        """The events of PATHS, then those of new registrations, including any made while these are handled."""
+        for path in paths:
+            watched = self._watched[path]
+            for filename, action in self._changes(path, watched):
+                for handle, owner in list(watched.owners.items()):
+                    yield Event(handle, filename, action), owner
+        while True:
+            with self._lock:
+                new, self._new = self._new, []
+            if not new:
+                return
+            for path, handle in new:
+                watched = self._watched[path]
+                others = {number: owner for number, owner in watched.owners.items() if number != handle}
+                for filename, action in self._changes(path, watched):
+                    for number, owner in others.items():
+                        yield Event(number, filename, action), owner
+                owner = watched.owners[handle]
+                if watched.state is not None:
+                    yield Event(handle, path, "exists"), owner
+                for name in sorted(watched.names):
+                    yield Event(handle, name, "exists"), owner
+                yield Event(handle, path, "endExist"), owner
+
+    def _changes(self, path: str, watched: _Watched) -> list[tuple[str, str]]:
+        """What has changed at PATH since it was last looked at: (file name, action)."""
+        old_state, old_names = watched.state, watched.names
+        links: list[str] = []
+        self.follow(path, links)  # before looking, so that nothing falls in between
+        watched.state, watched.names = self._look(path, links)
+        if links:
+            self.follow(path, links)
+        gone = [(name, "deleted") for name in sorted(old_names) if _replaced(old_names[name], watched.names.get(name))]
+        changes = gone
+        if old_state is not None and _replaced(old_state, watched.state):
+            changes = [*gone, (path, "deleted")]
+        if watched.state is not None and _replaced(watched.state, old_state):
+            changes.append((path, "created"))
+        elif watched.state != old_state and watched.state is not None and watched.state[0] != _DIRECTORY:
+            changes.append((path, "changed"))
+        for name, state in sorted(watched.names.items()):
+            before = old_names.get(name)
+            if _replaced(state, before):
+                changes.append((name, "created"))
+            elif state != before:
+                changes.append((name, "changed"))
+        return changes
+
+    def _look(self, path: str, links: list[str]) -> tuple[Any, dict[str, Any]]:
+        """The state of PATH and, if it is a folder, of all that is in it; LINKS gets the symbolic links among these."""
+        if self.should_ignore(path):
+            return None, {}
+        try:
+            state = _state(os.stat(path))
+            if state[0] != _DIRECTORY:
+                return state, {}
+            with os.scandir(path) as listing:
+                found = [entry for entry in listing if not self.should_ignore(entry.path)]
+        except OSError:
+            return None, {}
+        names = {}
+        for entry in found:
+            try:
+                names[entry.name] = _state(entry.stat())
+            except OSError:
+                continue  # gone again, or a link to nothing
+            finally:
+                if entry.is_symlink():
+                    links.append(entry.path)
+            if entry.is_symlink() and names[entry.name][0] == _DIRECTORY and self._is_loop(entry.path):
+                del names[entry.name]
+        return state, names
+
+    def _is_loop(self, link: str) -> bool:
+        """Whether the symbolic LINK leads to a folder that it is in."""
+        target = os.path.realpath(link)
+        loop = f"{os.path.realpath(os.path.dirname(link))}/".startswith(f"{target}/")
+        if loop and link not in self._loops:
+            self._loops.add(link)
+            self.logger.error("%s leads back to %s, ignored: remove the link", link, target)
+        return loop
+
+    def _handle(self, event: Event, owner: Any) -> None:
+        self.debug_log(f"Handling {event} for {owner}")
+        try:
+            owner.HandleEvent(event)
+        except Exception:
+            self.logger.exception("Error in handling of event %s for %s", event, owner)
+
+
+def _state(status: os.stat_result) -> tuple[Any, ...]:
+    """What tells one state of a file from another; a folder is the same as long as it was not made anew."""
+    if stat.S_ISDIR(status.st_mode):
+        return (_DIRECTORY, status.st_dev, status.st_ino)
+    return (
+        stat.S_IFMT(status.st_mode),
+        status.st_dev,
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    )
+
+
+def _replaced(one: Any, other: Any) -> bool:
+    """Whether ONE, which exists, is nothing that OTHER could have become by writing or renaming."""
+    if other is None or one[0] != other[0]:
+        return True
+    return bool(one[0] == _DIRECTORY and one != other)
+
+
+def find_monitor(name: str) -> type[FileMonitor]:
+    """The monitor that an option names: ``inotify``, ``pseudo`` or ``default``, the best that is available.
+
+    ``gamin``, which is no more, stands for ``default``.
+
+    Raises :exc:`LookupError` for any other name, :exc:`ImportError` where a library is missing.
+    """
+    name = name.lower()
+    if name in ("default", "gamin"):
+        try:
+            return find_monitor("inotify")
+        except ImportError:
+            return find_monitor("pseudo")
+    if name not in ("inotify", "pseudo"):
+        raise LookupError("use default, inotify or pseudo")
+    module = importlib.import_module(f"bcfg2.server.filemonitor.{name}")
+    found: type[FileMonitor] = getattr(module, name.title())
+    return found

@@ -1,0 +1,345 @@
+"""File monitors: what owners of paths are told, over real files."""
+
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bcfg2.options import Options
+from bcfg2.server.filemonitor import FileMonitor, find_monitor
+from bcfg2.server.filemonitor.monitor import IGNORED
+from bcfg2.server.versioned import Versioned, reading
+
+
+class Owner:
+    """Notes the events that it is told of."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str]] = []
+
+    def HandleEvent(self, event: Any) -> None:
+        self.events.append((event.filename, event.code2str()))
+
+    def take(self) -> list[tuple[str, str]]:
+        events, self.events = self.events, []
+        return events
+
+
+def make_options(tmp_path: Path, **values: Any) -> Options:
+    defaults = {
+        "server_repository": str(tmp_path),
+        "server_ignore_files": IGNORED,
+        "server_settle_time": 0.05,
+        "server_settle_limit": 1.0,
+    }
+    return Options({**defaults, **values})
+
+
+@pytest.fixture
+def monitor(tmp_path: Path) -> FileMonitor:
+    return find_monitor("pseudo")(make_options(tmp_path))
+
+
+def compare(monitor: FileMonitor) -> None:
+    monitor.rescan()
+    monitor.handle_event_set()
+
+
+def test_a_folder_reports_itself_then_what_is_in_it_in_order(tmp_path, monitor):
+    for name in ("b.xml", "a.xml", "sub/x"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    owner = Owner()
+    monitor.AddMonitor(tmp_path, owner)
+    monitor.handle_event_set()
+    top = str(tmp_path)
+    assert owner.events == [
+        (top, "exists"),
+        ("a.xml", "exists"),
+        ("b.xml", "exists"),
+        ("sub", "exists"),
+        (top, "endExist"),
+    ]
+
+
+def test_changes_are_told_with_the_action_that_they_are(tmp_path, monitor):
+    (tmp_path / "changed").write_text("1")
+    (tmp_path / "deleted").write_text("1")
+    owner = Owner()
+    monitor.AddMonitor(tmp_path, owner)
+    monitor.handle_event_set()
+    owner.take()
+    (tmp_path / "changed").write_text("22")
+    (tmp_path / "deleted").unlink()
+    (tmp_path / "created").write_text("1")
+    compare(monitor)
+    assert owner.take() == [("deleted", "deleted"), ("changed", "changed"), ("created", "created")]
+    compare(monitor)
+    assert owner.take() == []
+
+
+def test_a_file_replaced_by_renaming_another_over_it_has_changed(tmp_path, monitor):
+    path = tmp_path / "file"
+    path.write_text("old")
+    owner = Owner()
+    monitor.AddMonitor(path, owner)
+    monitor.handle_event_set()
+    owner.take()
+    other = tmp_path / "other"
+    other.write_text("new")
+    other.rename(path)
+    compare(monitor)
+    assert owner.take() == [(str(path), "changed")]
+
+
+def test_a_monitored_file_that_is_not_there_yet_is_created_later(tmp_path, monitor):
+    path = tmp_path / "later" / "file"
+    owner = Owner()
+    monitor.AddMonitor(path, owner)
+    monitor.handle_event_set()
+    assert owner.take() == [(str(path), "endExist")]
+    path.parent.mkdir()
+    path.write_text("x")
+    compare(monitor)
+    assert owner.take() == [(str(path), "created")]
+    path.unlink()
+    compare(monitor)
+    assert owner.take() == [(str(path), "deleted")]
+
+
+def test_every_owner_of_a_path_is_told_under_its_own_number(tmp_path, monitor):
+    first, second = Owner(), Owner()
+    numbers = {monitor.AddMonitor(tmp_path, first), monitor.AddMonitor(tmp_path, second)}
+    assert len(numbers) == 2
+    assert monitor.AddMonitor(tmp_path, first) in numbers
+    monitor.handle_event_set()
+    first.take(), second.take()
+    (tmp_path / "x").touch()
+    compare(monitor)
+    assert first.take() == second.take() == [("x", "created")]
+
+
+def test_paths_with_dots_are_the_path_that_they_mean(tmp_path, monitor):
+    owner = Owner()
+    monitor.AddMonitor(f"{tmp_path}/a/../file", owner)
+    (tmp_path / "file").touch()
+    monitor.handle_event_set()
+    assert (str(tmp_path / "file"), "exists") in owner.events
+
+
+@pytest.mark.parametrize("name", ["x~", ".#x", "x.swp", ".x.swx", "4913", ".svn", ".gitignore", "x#"])
+def test_droppings_of_editors_are_never_told_of(tmp_path, monitor, name):
+    (tmp_path / name).touch()
+    owner = Owner()
+    monitor.AddMonitor(tmp_path, owner)
+    monitor.handle_event_set()
+    assert name not in dict(owner.events)
+
+
+def test_ignore_files_is_also_tried_on_the_whole_path(tmp_path):
+    monitor = find_monitor("pseudo")(make_options(tmp_path, server_ignore_files=["*/private/*"]))
+    (tmp_path / "private").mkdir()
+    (tmp_path / "private" / "x").touch()
+    owner = Owner()
+    monitor.AddMonitor(tmp_path / "private", owner)
+    monitor.handle_event_set()
+    assert "x" not in dict(owner.events)
+
+
+def test_a_folder_made_anew_is_deleted_and_created(tmp_path, monitor):
+    (tmp_path / "sub").mkdir()
+    owner = Owner()
+    monitor.AddMonitor(tmp_path, owner)
+    monitor.handle_event_set()
+    owner.take()
+    (tmp_path / "sub").rename(tmp_path / "away")
+    (tmp_path / "sub").mkdir()
+    compare(monitor)
+    assert owner.take() == [("sub", "deleted"), ("away", "created"), ("sub", "created")]
+
+
+def test_a_link_that_leads_back_up_is_not_followed(tmp_path, monitor, caplog):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "loop").symlink_to(tmp_path)
+    owner = Owner()
+    monitor.AddMonitor(tmp_path / "a", owner)
+    monitor.handle_event_set()
+    assert "loop" not in dict(owner.events)
+    assert "leads back" in caplog.text
+
+
+def test_an_owner_that_raises_does_not_keep_others_from_being_told(tmp_path, monitor, caplog):
+    class Broken(Owner):
+        def HandleEvent(self, event):
+            raise RuntimeError("no")
+
+    broken, owner = Broken(), Owner()
+    monitor.AddMonitor(tmp_path, broken)
+    monitor.AddMonitor(tmp_path, owner)
+    monitor.handle_event_set()
+    assert owner.events
+    assert "Error in handling of event" in caplog.text
+
+
+def test_what_a_batch_changes_becomes_visible_at_once(tmp_path, monitor):
+    class State:
+        value: Versioned[str] = Versioned("")
+
+    state = State()
+    seen: list[str] = []
+
+    def look() -> None:
+        with reading():
+            seen.append(state.value)
+
+    class Sets(Owner):
+        def HandleEvent(self, event):
+            state.value = event.filename
+            thread = threading.Thread(target=look)
+            thread.start()
+            thread.join()
+
+    (tmp_path / "x").touch()
+    monitor.AddMonitor(tmp_path, Sets())
+    monitor.handle_event_set()
+    assert seen and set(seen) == {""}
+    assert state.value == str(tmp_path)
+
+
+def test_registrations_made_while_events_are_handled_belong_to_the_batch(tmp_path, monitor):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "x").touch()
+    inner = Owner()
+
+    class Follows(Owner):
+        def HandleEvent(self, event):
+            if event.filename == "sub" and event.code2str() == "exists":
+                monitor.AddMonitor(tmp_path / "sub", inner)
+
+    monitor.AddMonitor(tmp_path, Follows())
+    monitor.handle_event_set()
+    assert ("x", "exists") in inner.events
+
+
+def test_list_event_handlers_names_path_and_owner(tmp_path, monitor):
+    class Named(Owner):
+        def __str__(self) -> str:
+            return "an owner"
+
+    monitor.AddMonitor(tmp_path, Named())
+    assert monitor.list_event_handlers() == {str(tmp_path): "an owner"}
+
+
+def test_an_unknown_monitor_is_a_lookup_error():
+    with pytest.raises(LookupError, match="use default, inotify or pseudo"):
+        find_monitor("dnotify")
+
+
+# the kernel's reports
+
+
+@pytest.fixture
+def inotify(tmp_path):
+    pytest.importorskip("watchdog")
+    repository = tmp_path / "repo"
+    repository.mkdir()
+    monitor = find_monitor("inotify")(make_options(repository))
+    yield monitor, repository
+    monitor.shutdown()
+
+
+def until(monitor: FileMonitor, condition, limit: float = 10.0) -> None:
+    """Handle batches until CONDITION holds."""
+    deadline = time.monotonic() + limit
+    while not condition():
+        assert time.monotonic() < deadline, "it was not noticed"
+        stopper = threading.Timer(max(0.0, deadline - time.monotonic()), monitor.shutdown)
+        stopper.start()
+        monitor.wait()
+        stopper.cancel()
+        monitor.handle_event_set()
+
+
+def started(monitor: FileMonitor, path: Path) -> Owner:
+    owner = Owner()
+    monitor.AddMonitor(path, owner)
+    monitor.start()
+    monitor.handle_event_set()
+    owner.take()
+    return owner
+
+
+def test_inotify_notices_files_written_renamed_and_deleted(inotify):
+    monitor, repo = inotify
+    owner = started(monitor, repo)
+    (repo / "x").write_text("1")
+    until(monitor, lambda: ("x", "created") in owner.events)
+    (repo / "x").write_text("22")
+    until(monitor, lambda: ("x", "changed") in owner.events)
+    (repo / "x").rename(repo / "y")
+    until(monitor, lambda: {("x", "deleted"), ("y", "created")} <= set(owner.events))
+    (repo / "y").unlink()
+    until(monitor, lambda: ("y", "deleted") in owner.events)
+
+
+def test_inotify_notices_a_monitored_folder_that_is_deleted_and_made_again(inotify):
+    monitor, repo = inotify
+    (repo / "sub").mkdir()
+    owner = started(monitor, repo / "sub")
+    (repo / "sub").rmdir()
+    until(monitor, lambda: (str(repo / "sub"), "deleted") in owner.events)
+    (repo / "sub").mkdir()
+    (repo / "sub" / "x").touch()
+    until(monitor, lambda: ("x", "created") in owner.events)
+
+
+def test_inotify_notices_changes_behind_a_link_that_leads_out_of_the_repository(inotify, tmp_path):
+    monitor, repo = inotify
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "target").write_text("1")
+    (repo / "link").symlink_to(outside / "target")
+    owner = started(monitor, repo)
+    (outside / "target").write_text("22")
+    until(monitor, lambda: ("link", "changed") in owner.events)
+
+
+def test_inotify_notices_that_the_repository_is_a_link_to_another_release(tmp_path):
+    pytest.importorskip("watchdog")
+    for number in (1, 2):
+        (tmp_path / f"release{number}").mkdir()
+        (tmp_path / f"release{number}" / "x").write_text(str(number))
+    repo = tmp_path / "repo"
+    repo.symlink_to("release1")
+    monitor = find_monitor("inotify")(make_options(repo))
+    try:
+        owner = started(monitor, repo / "x")
+        (tmp_path / "new").symlink_to("release2")
+        os.rename(tmp_path / "new", repo)
+        until(monitor, lambda: (str(repo / "x"), "changed") in owner.events)
+        owner.take()
+        (tmp_path / "release2" / "x").write_text("three")
+        until(monitor, lambda: (str(repo / "x"), "changed") in owner.events)
+    finally:
+        monitor.shutdown()
+
+
+def test_inotify_makes_one_batch_of_changes_that_follow_each_other(inotify):
+    monitor, repo = inotify
+    owner = started(monitor, repo)
+    for number in range(20):
+        (repo / f"{number:02}").write_text("x")
+    assert monitor.wait()
+    monitor.handle_event_set()
+    until(monitor, lambda: len(owner.events) == 20)
+    assert owner.events == [(f"{number:02}", "created") for number in range(20)]
+
+
+def test_wait_returns_false_after_shutdown(inotify):
+    monitor, repo = inotify
+    started(monitor, repo)
+    threading.Timer(0.05, monitor.shutdown).start()
+    assert monitor.wait() is False
