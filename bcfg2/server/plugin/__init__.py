@@ -1,0 +1,97 @@
+"""The plugin API: what plugins inherit, use and raise.
+
+======================  =======================================================
+`base`                  :class:`Plugin`
+`interfaces`            the roles: what the core calls
+`exceptions`            what plugins raise
+`services`              what the core hands to plugins
+`files`                 files and folders kept in memory
+`structfile`            XML files with conditions and templates
+`priority`              folders of XML files with priorities
+`specific`              files for everybody, for a group or for a host
+`entryset`              folders and trees of such files
+`conditions`            conditional elements, decided once per distinct outcome
+======================  =======================================================
+"""
+
+from bcfg2.server.plugin.base import Plugin
+from bcfg2.server.plugin.conditions import ConditionalDocument, Selection
+from bcfg2.server.plugin.entryset import MDATA_OPTIONS, EntrySet, GroupSpool, default_file_attributes
+from bcfg2.server.plugin.exceptions import (
+    MetadataConsistencyError,
+    MetadataRuntimeError,
+    PluginExecutionError,
+    PluginInitError,
+    SpecificityError,
+    ValidationError,
+)
+from bcfg2.server.plugin.files import DirectoryBacked, FileBacked, XMLDirectoryBacked, XMLFileBacked
+from bcfg2.server.plugin.interfaces import (
+    ClientACLs,
+    ClientAddress,
+    ClientRunHooks,
+    Connector,
+    Decision,
+    Generator,
+    GoalValidator,
+    Metadata,
+    Probing,
+    PullSource,
+    PullTarget,
+    Statistics,
+    Structure,
+    StructureValidator,
+    TemplateDataProvider,
+    Threaded,
+    Version,
+)
+from bcfg2.server.plugin.priority import Candidate, PrioDir, PriorityStructFile
+from bcfg2.server.plugin.specific import BestMatch, SpecificData, Specificity, parse_specific, split_specific
+from bcfg2.server.plugin.structfile import InfoXML, StructFile
+
+__all__ = [
+    "MDATA_OPTIONS",
+    "BestMatch",
+    "Candidate",
+    "ClientACLs",
+    "ClientAddress",
+    "ClientRunHooks",
+    "ConditionalDocument",
+    "Connector",
+    "Decision",
+    "DirectoryBacked",
+    "EntrySet",
+    "FileBacked",
+    "Generator",
+    "GoalValidator",
+    "GroupSpool",
+    "InfoXML",
+    "Metadata",
+    "MetadataConsistencyError",
+    "MetadataRuntimeError",
+    "Plugin",
+    "PluginExecutionError",
+    "PluginInitError",
+    "PrioDir",
+    "PriorityStructFile",
+    "Probing",
+    "PullSource",
+    "PullTarget",
+    "Selection",
+    "SpecificData",
+    "Specificity",
+    "SpecificityError",
+    "Statistics",
+    "StructFile",
+    "Structure",
+    "StructureValidator",
+    "TemplateDataProvider",
+    "Threaded",
+    "ValidationError",
+    "Version",
+    "XMLDirectoryBacked",
+    "XMLFileBacked",
+    "default_file_attributes",
+    "parse_specific",
+    "split_specific",
+]

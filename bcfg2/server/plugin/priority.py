@@ -1,0 +1,234 @@
+"""Folders of XML files with priorities, from which entries get their attributes (Rules, Defaults and the like).
+
+All candidates are indexed by tag and name when files change, so that binding an entry is a look-up; conditions are
+evaluated for the few candidates found.  Only templates are rendered, and indexed, for each request.
+"""
+
+import logging
+import re
+from collections.abc import Iterable
+from copy import deepcopy
+from typing import Any
+
+from bcfg2 import xml
+from bcfg2.server.plugin.base import Plugin
+from bcfg2.server.plugin.conditions import ConditionalDocument, Selection, Test, holds, test_of
+from bcfg2.server.plugin.exceptions import PluginExecutionError
+from bcfg2.server.plugin.files import XMLDirectoryBacked
+from bcfg2.server.plugin.interfaces import Generator
+from bcfg2.server.plugin.services import CoreInterface
+from bcfg2.server.plugin.structfile import StructFile
+from bcfg2.server.versioned import Versioned, request_memo
+
+logger = logging.getLogger(__name__)
+
+_META = re.compile(r"[.^$*+?{}\[\]\\|()]")
+
+#: How many entry names an index remembers the candidates of.
+_MAX_REMEMBERED = 100_000
+
+
+class PriorityStructFile(StructFile):
+    """A :class:`StructFile` whose root element has an integer attribute ``priority``; without one it is refused."""
+
+    priority: Versioned[int] = Versioned(-1)
+
+    def Index(self) -> None:
+        text = self.xdata.get("priority")
+        try:
+            self.priority = int(text)
+        except (TypeError, ValueError):
+            raise PluginExecutionError(
+                f"line {self.xdata.sourceline}: <{self.xdata.tag}> needs an integer attribute priority, not {text!r}"
+            ) from None
+        super().Index()
+
+
+class Candidate:
+    """An element that entries of its tag may get their attributes from."""
+
+    __slots__ = ("attributes", "children", "conditions", "element", "file", "priority", "text")
+
+    def __init__(self, element: xml.Element, conditions: tuple[Test, ...], file: PriorityStructFile) -> None:
+        self.element = element
+        self.conditions = conditions
+        self.file = file
+        self.priority = file.priority
+        self.attributes = tuple(xml.attributes(element).items())
+        self.text = element.text if element.text and element.text.strip() else None
+        self.children = ConditionalDocument[Any](element, file._include_tests) if len(element) else None
+
+    def applies(self, metadata: Any) -> bool:
+        """Whether all conditions around the element hold for the client."""
+        predicates = self.file._include_tests
+        return all(holds(test, predicates, metadata) for test in self.conditions)
+
+
+def candidates_of(root: xml.Element, file: PriorityStructFile) -> Iterable[Candidate]:
+    """Every element below ROOT that is no condition, at any depth."""
+    stack: list[tuple[xml.Element, tuple[Test, ...]]] = [(root, ())]
+    while stack:
+        node, conditions = stack.pop()
+        for child in node:
+            if not xml.is_element(child):
+                continue
+            if child.tag in file._include_tests:
+                stack.append((child, (*conditions, test_of(child))))
+            else:
+                yield Candidate(child, conditions, file)
+                if len(child):
+                    stack.append((child, conditions))
+
+
+def _key(tag: str, name: str) -> tuple[str, str]:
+    """Under what an entry is looked up: paths are equal without regard to slashes at their end."""
+    return tag, (name.rstrip("/") or "/") if tag == "Path" else name
+
+
+class CandidateIndex:
+    """Candidates by tag and name; with PATTERNS also those whose name, as a regular expression, matches a whole name."""
+
+    def __init__(self, candidates: Iterable[Candidate], *, patterns: bool) -> None:
+        self.by_tag: dict[str, list[Candidate]] = {}
+        self._by_name: dict[tuple[str, str], list[Candidate]] = {}
+        self._patterns: dict[str, list[tuple[re.Pattern[str], Candidate]]] = {}
+        self._found: dict[tuple[str, str], list[Candidate]] = {}
+        for candidate in candidates:
+            tag, name = candidate.element.tag, candidate.element.get("name", "")
+            self.by_tag.setdefault(tag, []).append(candidate)
+            self._by_name.setdefault(_key(tag, name), []).append(candidate)
+            if patterns and _META.search(name):
+                self._add_pattern(tag, name, candidate)
+
+    def _add_pattern(self, tag: str, name: str, candidate: Candidate) -> None:
+        try:
+            self._patterns.setdefault(tag, []).append((re.compile(name), candidate))
+        except re.error as err:
+            logger.warning(
+                "%s:%s: the name %r of <%s> is no regular expression (%s), it matches only itself",
+                candidate.file.name, candidate.element.sourceline, name, tag, err,
+            )  # fmt: skip
+
+    def find(self, tag: str, name: str) -> list[Candidate]:
+        """The candidates for entries of this tag and name, whatever the client."""
+        key = (tag, name)
+        found = self._found.get(key)
+        if found is None:
+            found = list(self._by_name.get(_key(tag, name), ()))
+            exact = {id(candidate) for candidate in found}
+            found += [
+                candidate
+                for pattern, candidate in self._patterns.get(tag, ())
+                if id(candidate) not in exact and pattern.fullmatch(name)
+            ]
+            if len(self._found) >= _MAX_REMEMBERED:
+                self._found.clear()
+            self._found[key] = found
+        return found
+
+
+class PrioDir(Plugin, Generator, XMLDirectoryBacked):
+    """A plugin over a folder tree of files with priorities.
+
+    An entry is bound from the element of its tag and name that applies to the client and stands in the file of the
+    highest priority.  Two of the highest priority are a conflict: the entry fails.  Nothing is merged from others.
+
+    A subclass may set `__child__`, override :attr:`use_patterns`, :meth:`_apply`, or :meth:`_matches` (then every
+    element of the entry's tag is tried, which is slow).
+    """
+
+    __child__ = PriorityStructFile
+
+    Entries: Versioned[dict[str, Any]] = Versioned({})
+    _index: Versioned[CandidateIndex] = Versioned(CandidateIndex((), patterns=False))
+    _templates: Versioned[list[PriorityStructFile]] = Versioned([])
+
+    def __init__(self, core: CoreInterface) -> None:
+        Plugin.__init__(self, core)
+        Generator.__init__(self)
+        XMLDirectoryBacked.__init__(self, self.data)
+
+    @property
+    def use_patterns(self) -> bool:
+        """Whether names in the files are regular expressions."""
+        return False
+
+    def on_change(self) -> None:
+        files: list[PriorityStructFile] = [child for _, child in sorted(self.entries.items())]
+        listed: dict[str, Any] = {}
+        for file in files:
+            for child in file.xdata:
+                if isinstance(child.tag, str) and child.tag not in file._include_tests and child.get("name"):
+                    listed.setdefault(child.tag, {})[child.get("name")] = self.BindEntry
+        self._templates = [file for file in files if file.template is not None]
+        self._index = CandidateIndex(
+            (found for file in files if file.template is None for found in candidates_of(file.document.root, file)),
+            patterns=self.use_patterns,
+        )
+        self.Entries = listed
+
+    def find(self, entry: xml.Element, metadata: Any) -> list[Candidate]:
+        """All candidates for ENTRY that apply to the client."""
+        indexes = [self._index]
+        indexes += [self._rendered_index(file, metadata) for file in self._templates]
+        if type(self)._matches is not PrioDir._matches:
+            return [
+                found
+                for index in indexes
+                for found in index.by_tag.get(entry.tag, ())
+                if found.applies(metadata) and self._matches(entry, metadata, found.element)
+            ]
+        name = entry.get("name", "")
+        return [found for index in indexes for found in index.find(entry.tag, name) if found.applies(metadata)]
+
+    def _rendered_index(self, file: PriorityStructFile, metadata: Any) -> CandidateIndex:
+        """The candidates of a template for this client, made once per request; none if it cannot be rendered."""
+        memo = request_memo()
+        key = ("candidates", file, metadata)
+        if key not in memo:
+            try:
+                candidates = list(candidates_of(file.rendered(metadata).root, file))
+            except PluginExecutionError as err:
+                self.logger.error("%s for %s, the file is left out", err, metadata.hostname)
+                candidates = []
+            memo[key] = CandidateIndex(candidates, patterns=self.use_patterns)
+        index: CandidateIndex = memo[key]
+        return index
+
+    def _matches(self, entry: xml.Element, metadata: Any, candidate: xml.Element) -> bool:
+        """Whether CANDIDATE, of the entry's tag, is for ENTRY."""
+        return bool(candidate.get("name") == entry.get("name"))
+
+    def HandlesEntry(self, entry: xml.Element, metadata: Any) -> bool:
+        return bool(self.find(entry, metadata))
+
+    def HandleEntry(self, entry: xml.Element, metadata: Any) -> None:
+        self.BindEntry(entry, metadata)
+
+    def BindEntry(self, entry: xml.Element, metadata: Any) -> None:
+        """Bind ENTRY from the candidate of the highest priority; PluginExecutionError if there is none, or two."""
+        found = self.find(entry, metadata)
+        if not found:
+            raise PluginExecutionError(f"{self.name} has nothing for {entry.tag} {entry.get('name')}")
+        if len(found) > 1:
+            highest = max(candidate.priority for candidate in found)
+            found = [candidate for candidate in found if candidate.priority == highest]
+            if len(found) > 1:
+                sources = ", ".join(f"{item.file.name}:{item.element.sourceline}" for item in found)
+                raise PluginExecutionError(
+                    f"conflicting sources of priority {highest} for {entry.tag} {entry.get('name')}: {sources}"
+                )
+        self._apply(entry, found[0], metadata)
+
+    def _apply(self, entry: xml.Element, candidate: Candidate, metadata: Any) -> None:
+        """Give ENTRY the text and the children of CANDIDATE, and the attributes that it lacks."""
+        if candidate.text is not None:
+            entry.text = candidate.text
+        if candidate.children is not None:
+            document = candidate.children
+            filtered = document.once("filtered", document.outcome(metadata), Selection.filtered)
+            entry.extend(deepcopy(list(filtered)))
+        present = entry.attrib
+        for name, value in candidate.attributes:
+            if name not in present:
+                entry.set(name, value)

@@ -1,0 +1,179 @@
+"""XML files whose content depends on the client: conditions, templates, includes."""
+
+import logging
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any, ClassVar
+
+from bcfg2 import xml
+from bcfg2.server.plugin.conditions import STANDARD_TESTS, ConditionalDocument, Predicate, Selection
+from bcfg2.server.plugin.exceptions import PluginExecutionError
+from bcfg2.server.plugin.files import XMLFileBacked
+from bcfg2.server.plugin.interfaces import TemplateDataProvider
+from bcfg2.server.plugin.xmltemplate import XMLTemplate
+from bcfg2.server.versioned import Versioned, request_memo, writing
+
+logger = logging.getLogger(__name__)
+
+
+class StructFile(XMLFileBacked):
+    """An XML file with ``Group`` and ``Client`` conditions that may be a Genshi template.
+
+    :meth:`Match` and :meth:`XMLMatch` give what applies to a client, as copies that the caller may change.  A file is a
+    template if its root element binds the prefix ``py`` to Genshi's namespace.  It is rendered for the client first and
+    filtered then.
+    """
+
+    __identifier__ = None
+    #: Whether elements with the attribute ``encrypted`` are decrypted.
+    encryption: ClassVar[bool] = True
+    #: tag of a conditional element -> predicate(name, metadata, *further arguments of Match)
+    _include_tests: ClassVar[Mapping[str, Predicate]] = STANDARD_TESTS
+
+    #: The compiled template, or None.
+    template: Versioned[XMLTemplate | None] = Versioned(None)
+    #: The document with its tests; of a template: as written, before it is rendered.
+    document: Versioned[Any] = Versioned(None)
+
+    def is_template(self) -> bool:
+        """Whether the file that was just read into `xdata` is a template."""
+        return xml.is_template(self.xdata)
+
+    def Index(self) -> None:
+        super().Index()
+        if self.encryption:
+            self._refuse_encrypted()
+        template = None
+        if self.is_template():
+            source: str | bytes = xml.tostring(self.xdata)
+            if not self.extras:  # as written, so that errors name the right lines
+                with open(self.name, "rb") as stream:
+                    source = stream.read()
+            template = XMLTemplate(self.name, source, self.core.options.components_encoding)
+        self.template = template
+        self.document = ConditionalDocument[Any](self.xdata, self._include_tests)
+
+    def _refuse_encrypted(self) -> None:
+        """Never hand out cipher text: unless lax decryption is chosen, a file that cannot be decrypted is not used."""
+        lax = self.xdata.get("lax_decryption")
+        if xml.is_true(lax) if lax is not None else getattr(self.core.options, "encryption_lax_decryption", False):
+            return
+        for node in self.xdata.iter():
+            if isinstance(node.tag, str) and node.get("encrypted") and (node.text or "").strip():
+                raise PluginExecutionError(
+                    f"line {node.sourceline}: cannot decrypt <{node.tag}>: this version does not support encryption yet"
+                )
+
+    def select(self, metadata: Any, *further: Any) -> Selection:
+        """The document as this client sees it; rendered at most once per request."""
+        template = self.template
+        if template is None:
+            document = self.document
+            if document is None:
+                raise PluginExecutionError(f"{self.name} has not been read")
+            selection: Selection = document.selection(document.outcome(metadata, *further))
+            return selection
+        rendered = self.rendered(metadata)
+        return rendered.selection(rendered.outcome(metadata, *further))
+
+    def rendered(self, metadata: Any) -> ConditionalDocument[Any]:
+        """The template rendered for a client: once per request, since it may read anything."""
+        memo = request_memo()
+        key = (self, metadata)
+        if key not in memo:
+            template = self.template
+            assert template is not None
+            root = template.render(**self.template_variables(metadata))
+            memo[key] = ConditionalDocument[Any](root, self._include_tests)
+        result: ConditionalDocument[Any] = memo[key]
+        return result
+
+    def template_variables(self, metadata: Any) -> dict[str, Any]:
+        """`metadata`, `repo` and what TemplateDataProvider plugins add; a name given twice keeps its first value."""
+        variables = {"metadata": metadata, "repo": self.core.options.server_repository}
+        for plugin in self.core.plugins_by_type(TemplateDataProvider):
+            add_variables(variables, plugin.get_xml_template_data(self, metadata), plugin.name, self.name)
+        return variables
+
+    def Match(self, metadata: Any, *further: Any) -> list[xml.Element]:
+        """Copies of the children of the root that apply to the client, in document order."""
+        return self.select(metadata, *further).matching()
+
+    def XMLMatch(self, metadata: Any, *further: Any) -> xml.Element:
+        """A copy of the document without what does not apply; conditional content stands at the end of its parent."""
+        document = self.document
+        if self.template is not None or document is None:
+            return self.select(metadata, *further).filtered()
+        shared = document.once("filtered", document.outcome(metadata, *further), Selection.filtered)
+        copy: xml.Element = deepcopy(shared)
+        return copy
+
+
+def add_variables(variables: dict[str, Any], more: Mapping[str, Any], source: str, template: str) -> None:
+    """Add MORE, from the plugin SOURCE, to VARIABLES; what is there already stays, with a warning."""
+    for name, value in more.items():
+        if name in variables:
+            logger.warning("%s: template variable %s of plugin %s is taken already, ignored", template, name, source)
+        else:
+            variables[name] = value
+
+
+class InfoXML(StructFile):
+    """An ``info.xml``: attributes for the files of its folder.
+
+    The further conditional element ``Path`` compares its name with the entry's true name (``realname``, else ``name``).
+    A file that becomes broken makes entries fail: old attributes could be the very thing that the change takes away.
+    """
+
+    encryption = False
+    _include_tests = {**STANDARD_TESTS, "Path": lambda name, _metadata, entry: name == entry_name(entry)}
+
+    def reload(self) -> bool:
+        """Read the file; on an error log it and return False.  Only what cannot be read leaves the old content."""
+        try:
+            with writing():
+                self.read()
+                self.Index()
+        except OSError as err:
+            self.logger.error("Cannot read %s, keeping what was read before: %s", self.name, err)
+            return False
+        except (ValueError, xml.XMLError, PluginExecutionError) as err:
+            self.logger.error("Cannot use %s, the entries of its folder fail: %s", self.name, err)
+            with writing():
+                self.template = None
+                self.document = None
+            return False
+        return True
+
+    def info(self, entry: xml.Element, metadata: Any) -> xml.Element:
+        """The ``Info`` element that applies, shared: not to be changed.  PluginExecutionError where none does."""
+        if self.template is not None:
+            found = _first_info(self.select(metadata, entry), self.name)
+        else:
+            document = self.document
+            if document is None:
+                raise PluginExecutionError(f"{self.name} cannot be used, see the server's log")
+            found = document.once("info", document.outcome(metadata, entry), lambda s: _first_info(s, self.name))
+        if found is None:
+            raise PluginExecutionError(f"no Info element of {self.name} applies to {metadata.hostname}")
+        result: xml.Element = found
+        return result
+
+    def BindEntry(self, entry: xml.Element, metadata: Any) -> None:
+        """Set all attributes of the first ``Info`` that applies on ENTRY and append copies of its ACL children."""
+        info = self.info(entry, metadata)
+        entry.attrib.update(info.attrib)
+        entry.extend(deepcopy(child) for child in info if child.tag == "ACL")
+
+
+def entry_name(entry: xml.Element) -> str:
+    """The name under which the client asked for ENTRY, whatever altsrc says."""
+    return entry.get("realname") or entry.get("name") or ""
+
+
+def _first_info(selection: Selection, path: str) -> xml.Element | None:
+    """The first Info in document order, with the conditions inside it resolved; FileInfo elements are transparent."""
+    found = [node for node in selection.descendants() if node.tag == "Info"]
+    if len(found) > 1:
+        logger.warning("%s: %d Info elements apply at once, the first is used", path, len(found))
+    return selection.resolved(found[0]) if found else None
