@@ -1,0 +1,262 @@
+"""How a client's configuration is built: structures, binding, validation.
+
+.. code-block:: text
+
+    BuildConfiguration(client)
+      build_metadata            who is it, what is it a member of
+      start_client_run          hooks
+      GetStructures             bundles, from Structure plugins
+      validate_structures       may change them
+      BindStructures            each entry by the one Generator that has it
+      validate_goals            may change the whole document
+      end_client_run            hooks
+      sort_xml                  so that equal content reads the same
+
+A fault costs what it hit: an entry, a structure, or (where the document would be wrong) the request.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+from xmlrpc.client import Fault
+
+from lxml import etree
+
+from bcfg2.server.plugin import (
+    ClientRunHooks,
+    Generator,
+    GoalValidator,
+    PluginExecutionError,
+    Structure,
+    StructureValidator,
+    ValidationError,
+)
+from bcfg2.server.statistics import stats, track_statistics
+from bcfg2.server.versioned import reading, request_memo
+from bcfg2.xml import Element, attributes, is_element, legal, sort_xml
+
+EntryBinder = Callable[[Element, Any], None]
+
+_NOBODY: dict[str, Any] = {}
+
+
+class ConfigurationBuilder:
+    """The part of a core that builds configurations; `plugins_by_type` and `build_metadata` come from the core."""
+
+    logger: logging.Logger
+    revision: str
+
+    def plugins_by_type(self, base_cls: type) -> list[Any]:
+        raise NotImplementedError
+
+    def build_metadata(self, client_name: str) -> Any:
+        raise NotImplementedError
+
+    def BuildConfiguration(self, client: str) -> Element:
+        """The complete configuration document of CLIENT, a host name.
+
+        An ``<error>`` document if the structures cannot be had; a fault if the client's metadata cannot be built or a
+        validator refuses the configuration.
+        """
+        begun = time.monotonic()
+        with reading():
+            config = etree.Element("Configuration", {"version": "2.0", "revision": self.revision})
+            metadata = self.build_metadata(client)
+            self.client_run_hook("start_client_run", metadata)
+            try:
+                structures = self.GetStructures(metadata)
+            except Exception as err:
+                self.logger.exception("Cannot get the structures of %s", client)
+                error = etree.Element("error", {"type": "structure error"})
+                error.text = _sentence(err)
+                return error
+            self.validate_structures(metadata, structures)
+            self._check_altsrc(structures, metadata)
+            self.BindStructures(structures, metadata, config)
+            self.validate_goals(metadata, config)
+            self.client_run_hook("end_client_run", metadata)
+            sort_xml(config)
+        self.logger.info("Built the configuration of %s in %.3f s", client, time.monotonic() - begun)
+        return config
+
+    def client_run_hook(self, hook: str, metadata: Any) -> None:
+        """Tell all ClientRunHooks plugins of the stage HOOK; what they raise is logged and changes nothing."""
+        begun = time.perf_counter()
+        for plugin in self.plugins_by_type(ClientRunHooks):
+            try:
+                getattr(plugin, hook)(metadata)
+            except Exception:
+                self.logger.exception("%s of plugin %s failed for %s", hook, plugin.name, metadata.hostname)
+        stats.add_value(f"{type(self).__name__}:client_run_hook:{hook}", time.perf_counter() - begun)
+
+    @track_statistics()
+    def GetStructures(self, metadata: Any) -> list[Element]:
+        """All structures (bundles) of the client, unbound."""
+        structures: list[Element] = []
+        for plugin in self.plugins_by_type(Structure):
+            structures.extend(plugin.BuildStructures(metadata))
+        delivered = {item.get("name") for item in structures if item.tag in ("Bundle", "Independent")}
+        if missing := sorted(set(metadata.bundles) - delivered):
+            self.logger.error("Client %s has bundles that do not exist: %s", metadata.hostname, ", ".join(missing))
+        return structures
+
+    @track_statistics()
+    def validate_structures(self, metadata: Any, data: list[Element]) -> None:
+        """Let the StructureValidator plugins check and change the list DATA of structures, in place."""
+        for plugin in self.plugins_by_type(StructureValidator):
+            self._validate(plugin, plugin.validate_structures, metadata, data)
+
+    @track_statistics()
+    def validate_goals(self, metadata: Any, data: Element) -> None:
+        """Let the GoalValidator plugins check and change the bound configuration DATA, in place."""
+        for plugin in self.plugins_by_type(GoalValidator):
+            self._validate(plugin, plugin.validate_goals, metadata, data)
+
+    def _validate(self, plugin: Any, check: Callable[[Any, Any], None], metadata: Any, data: Any) -> None:
+        try:
+            check(metadata, data)
+        except ValidationError as err:
+            self.logger.error("Plugin %s refuses the configuration of %s: %s", plugin.name, metadata.hostname, err)
+            raise
+        except Exception:
+            self.logger.exception("%s of plugin %s failed for %s", check.__name__, plugin.name, metadata.hostname)
+
+    def _check_altsrc(self, structures: list[Element], metadata: Any) -> None:
+        """Say so where one entry is asked for with different sources."""
+        with_source = {
+            (entry.tag, entry.get("name"))
+            for structure in structures
+            for entry in structure
+            if "altsrc" in entry.attrib
+        }
+        if not with_source:
+            return
+        sources: dict[Any, set[str]] = {}
+        for structure in structures:
+            for entry in structure:
+                key = (entry.tag, entry.get("name"))
+                if key in with_source:
+                    sources.setdefault(key, set()).add(entry.get("altsrc", ""))
+        for (tag, name), found in sources.items():
+            if len(found) > 1:
+                self.logger.error("%s: %s %s is asked for with different altsrc", metadata.hostname, tag, name)
+
+    @track_statistics()
+    def BindStructures(self, structures: list[Element], metadata: Any, config: Element) -> None:
+        """Bind all entries of STRUCTURES and append these to CONFIG; one that fails as a whole is left out."""
+        for structure in structures:
+            try:
+                self.BindStructure(structure, metadata)
+                config.append(structure)
+            except Exception:
+                self.logger.exception("Cannot bind structure %s of %s", structure.get("name"), metadata.hostname)
+
+    @track_statistics()
+    def BindStructure(self, structure: Element, metadata: Any) -> None:
+        """Bind all entries of STRUCTURE in place; one that cannot be bound gets the attribute ``failure``."""
+        for entry in structure:
+            if not is_element(entry):
+                continue
+            tag = entry.tag
+            if tag.startswith("Bound"):
+                entry.tag = tag[5:]
+                continue
+            try:
+                self.Bind(entry, metadata)
+            except Exception as err:  # noqa: BLE001 - costs this entry only
+                self._failed(entry, err, metadata)
+
+    def _failed(self, entry: Element, err: Exception, metadata: Any) -> None:
+        expected = isinstance(err, PluginExecutionError)
+        entry.set("failure", entry.get("failure") or legal(f"bind error: {err}"))
+        self.logger.error(
+            "%s: %s %s %s: %s",
+            metadata.hostname,
+            "Failed to bind" if expected else "Unexpected failure binding",
+            entry.tag,
+            entry.get("name"),
+            err,
+            exc_info=not expected,
+        )
+
+    def Bind(self, entry: Element, metadata: Any) -> None:
+        """Bind ENTRY in place by the one generator that has it; whatever that raises is passed on."""
+        begun = time.perf_counter()
+        if "altsrc" in entry.attrib:
+            self._bind_altsrc(entry, metadata)
+        else:
+            self._bind(entry, metadata)
+        stats.add_value(f"{type(self).__name__}:Bind:{entry.tag}", time.perf_counter() - begun)
+
+    def _bind_altsrc(self, entry: Element, metadata: Any) -> None:
+        """Bind ENTRY as the entry that altsrc names; if that fails, as itself."""
+        name = entry.get("name", "")
+        before = attributes(entry)
+        text, children = entry.text, list(entry)
+        source = entry.attrib.pop("altsrc")
+        entry.set("realname", name)
+        entry.set("name", source)
+        try:
+            self._bind(entry, metadata)
+        except Exception as err:  # noqa: BLE001 - a generator may raise anything; the true name is tried
+            reason = str(err)
+        else:
+            del entry.attrib["realname"]
+            if entry.get("failure") is None:
+                entry.set("name", name)
+                return
+            reason = entry.get("failure", "")
+        self.logger.error(
+            "%s: cannot bind %s %s as %s (%s), trying its own name", metadata.hostname, entry.tag, name, source, reason
+        )
+        del before["altsrc"]
+        entry.attrib.clear()
+        for key, value in before.items():
+            entry.set(key, value)
+        entry.text = text
+        entry[:] = children
+        self._bind(entry, metadata)
+
+    def _bind(self, entry: Element, metadata: Any) -> None:
+        tag, name = entry.tag, entry.get("name")
+        found = [(plugin, names[name]) for plugin, names in self._listing(tag) if name in names]
+        if not found:
+            generators = self.plugins_by_type(Generator)
+            willing = [plugin for plugin in generators if plugin.HandlesEntry(entry, metadata)]
+            if len(willing) == 1:
+                willing[0].HandleEntry(entry, metadata)
+                return
+            entry.set("failure", "no matching generator")
+            self.logger.error(
+                "%s: no matching generator for %s %s%s",
+                metadata.hostname,
+                tag,
+                name,
+                f", several could bind it: {_names(willing)}" if willing else "",
+            )
+        elif len(found) == 1:
+            found[0][1](entry, metadata)
+        else:
+            raise PluginExecutionError(f"several generators list {tag} {name}: {_names([item[0] for item in found])}")
+
+    def _listing(self, tag: str) -> list[tuple[Any, dict[str, EntryBinder]]]:
+        """The generators that list entries of TAG by name, with these; looked up once per request."""
+        memo = request_memo()
+        key = ("generators that list", self, tag)
+        listing: list[tuple[Any, dict[str, EntryBinder]]] | None = memo.get(key)
+        if listing is None:
+            listing = memo[key] = [
+                (plugin, names)
+                for plugin in self.plugins_by_type(Generator)
+                if (names := plugin.Entries.get(tag, _NOBODY))
+            ]
+        return listing
+
+
+def _names(plugins: list[Any]) -> str:
+    return ", ".join(plugin.name for plugin in plugins)
+
+
+def _sentence(err: Exception) -> str:
+    return err.faultString if isinstance(err, Fault) else legal(str(err) or type(err).__name__)

@@ -1,0 +1,542 @@
+"""The server core: it owns the plugins, tells who a client is, and runs the server's life cycle.
+
+.. code-block:: text
+
+    ConfigurationBuilder (building.py)   how a configuration is built
+    ExposedMethods       (methods.py)    what clients and administrators call
+             \\                /
+              Core                       plugins, metadata, file events, start and stop
+                |
+            NetworkCore                  authentication, access control lists, daemon
+                |
+            BuiltinCore (builtin_core.py), and other ways to serve
+
+A core without a network (for local tools) is a :class:`Core` whose file events are handled by
+``block_for_fam_events(handle_events=True)``.
+"""
+
+import contextlib
+import inspect
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar, NoReturn
+from xmlrpc.client import Fault
+
+from bcfg2.options import (
+    BooleanOption,
+    ChoiceOption,
+    ComponentOption,
+    GroupOption,
+    OctalOption,
+    OptionError,
+    Options,
+    TimeoutOption,
+    UserOption,
+)
+from bcfg2.options.common import CA, DAEMON, ENCODING, PLUGINS, REPOSITORY
+from bcfg2.server import cache
+from bcfg2.server.acl import DefaultACL, allowed
+from bcfg2.server.building import ConfigurationBuilder
+from bcfg2.server.daemonize import Daemon, DaemonError, drop_privileges
+from bcfg2.server.database import close_db_connection
+from bcfg2.server.filemonitor import FileMonitor, find_monitor
+from bcfg2.server.metadata_cache import MetadataCache
+from bcfg2.server.methods import ExposedMethods, exposed
+from bcfg2.server.plugin import (
+    ClientACLs,
+    Connector,
+    Metadata,
+    MetadataConsistencyError,
+    MetadataRuntimeError,
+    PluginInitError,
+    Threaded,
+    Version,
+)
+from bcfg2.server.plugin.interfaces import Address
+from bcfg2.server.plugin.services import using
+from bcfg2.server.statistics import stats, track_statistics
+from bcfg2.server.versioned import reading, request_memo
+from bcfg2.xml import sort_xml
+
+__all__ = [
+    "Core",
+    "CoreInitError",
+    "DefaultACL",
+    "NetworkCore",
+    "NoExposedMethod",
+    "close_db_connection",
+    "exposed",
+    "sort_xml",
+]
+
+#: Fault codes of XML-RPC answers.
+NO_SUCH_METHOD = -32601
+CRITICAL_FAILURE = -32500
+APPLICATION_ERROR = 1
+
+
+class CoreInitError(Exception):
+    """The server core cannot be started; the text says why."""
+
+
+class NoExposedMethod(Exception):
+    """There is no exposed method of this name."""
+
+
+class Core(ConfigurationBuilder, ExposedMethods):
+    """The container of all plugins and of what they need.
+
+    An implementation overrides :meth:`_run` (open what is served, return whether that worked) and :meth:`_block`
+    (serve until told to stop), and calls :meth:`shutdown` at the end.
+    """
+
+    name: ClassVar[str] = "Core"
+
+    #: Of the class: what it declares.  Of an instance: the options in force, an :class:`Options`.
+    options: Any = [
+        REPOSITORY,
+        ENCODING,
+        PLUGINS,
+        ComponentOption(
+            "server",
+            "filemonitor",
+            default="default",
+            find=find_monitor,
+            on_missing="error",
+            help="How changes in the repository are noticed: default, inotify or pseudo (only at the start)",
+        ),
+        BooleanOption(
+            "server",
+            "fam_blocking",
+            default=True,
+            flags=("--no-fam-blocking",),
+            help="Serve only after all files have been read",
+        ),
+        ChoiceOption(
+            "caching",
+            "client_metadata",
+            default="off",
+            choices=("off", "on", "initial", "cautious", "aggressive"),
+            help="What of clients' metadata is kept between requests",
+        ),
+        BooleanOption("logging", "performance", default=False, help="Log statistics periodically"),
+        TimeoutOption("logging", "performance_interval", default=300.0, help="Seconds between these logs"),
+    ]
+
+    def __init__(self, options: Options, reread: Callable[[], Options] | None = None) -> None:
+        """OPTIONS are in force until the configuration file changes and REREAD, if given, has others.
+
+        Raises :exc:`CoreInitError`.
+        """
+        super().__init__()
+        self.options = options
+        self._reread = reread
+        self.logger = logging.getLogger(f"bcfg2.{self.name}")
+        self.debug_flag = bool(options.logging_debug)
+        #: Path of the configuration file.
+        self.cfile: str = options.config
+        self.datastore: str = options.server_repository
+        if not Path(self.datastore).is_dir():
+            raise CoreInitError(
+                f"the repository {self.datastore} does not exist (option repository of [server], or -Q)"
+            )
+        #: Plugin name -> plugin.
+        self.plugins: dict[str, Any] = {}
+        #: Names of plugins that conflict with loaded ones.
+        self.plugin_blacklist: dict[str, list[str]] = {}
+        self.metadata: Any = None
+        self.metadata_cache = MetadataCache()
+        self.revision = "-1"
+        #: Held while file events are handled.
+        self.lock = threading.Lock()
+        self.db_write_lock = threading.RLock()
+        #: Set when the core is to stop.
+        self.terminate = threading.Event()
+        self.rmi: dict[str, Callable[..., Any]] = {}
+        self.fam_thread: threading.Thread | None = None
+        self.perflog_thread: threading.Thread | None = None
+        self._by_type: dict[type, list[Any]] = {}
+        self._loaded = threading.Event()
+        self._shutdown_lock = threading.Lock()
+        self._is_shut_down = False
+        try:
+            self.fam: FileMonitor = options.server_filemonitor(options)
+        except OSError as err:
+            raise CoreInitError(f"cannot use the file monitor {options.server_filemonitor.__name__}: {err}") from err
+        self.fam.set_debug(self.debug_flag)
+
+    def __str__(self) -> str:
+        return self.name
+
+    # plugins
+
+    def load_plugins(self) -> None:
+        """Make all plugins that the options name; :exc:`CoreInitError` if none of them has the role Metadata."""
+        with using(self):
+            for plugin in self.options.server_plugins:
+                self.init_plugin(plugin)
+            self._resolve_conflicts()
+            for kind in ("experimental", "deprecated"):
+                if named := sorted(name for name, plugin in self.plugins.items() if getattr(plugin, kind, False)):
+                    self.logger.info("These plugins are %s: %s", kind, ", ".join(named))
+            if not self.plugins_by_type(ClientACLs):
+                self.init_plugin(DefaultACL)
+        found = self.plugins_by_type(Metadata)
+        if not found:
+            raise CoreInitError("no Metadata plugin is loaded: name one in the option plugins of [server]")
+        if len(found) > 1:
+            self.logger.error("Several Metadata plugins, using %s", found[0].name)
+        self.metadata = found[0]
+        self.rmi = self._get_rmi()
+
+    def init_plugin(self, plugin: type) -> None:
+        """Make an instance of the class PLUGIN; one that fails is left out, with an error line."""
+        name = getattr(plugin, "name", plugin.__name__)
+        try:
+            self.plugins[name] = plugin(self)
+        except (PluginInitError, OSError) as err:
+            self.logger.error("Plugin %s is not loaded: %s", name, err)
+        except Exception:
+            self.logger.exception("Plugin %s is not loaded", name)
+        self._by_type.clear()
+
+    def _resolve_conflicts(self) -> None:
+        """Of two plugins that conflict, keep the one that says so."""
+        for name, plugin in list(self.plugins.items()):
+            for other in plugin.conflicts:
+                if name in self.plugins and other in self.plugins and other != name:
+                    self.logger.error("Plugin %s is not loaded: it conflicts with %s", other, name)
+                    self.plugin_blacklist.setdefault(name, []).append(other)
+                    self.plugins.pop(other).shutdown()
+        self._by_type.clear()
+
+    def plugins_by_type(self, base_cls: type) -> list[Any]:
+        """The loaded plugins that have the role BASE_CLS, by `sort_order`, then by name.  Not to be changed."""
+        found = self._by_type.get(base_cls)
+        if found is None:
+            plugins = [plugin for plugin in self.plugins.values() if isinstance(plugin, base_cls)]
+            found = self._by_type[base_cls] = sorted(plugins, key=lambda plugin: (plugin.sort_order, plugin.name))
+        return found
+
+    def _get_rmi(self) -> dict[str, Callable[..., Any]]:
+        """Remote name -> method, of the file monitor and of all plugins."""
+        owners = [(type(self.fam).__name__, self.fam), *self.plugins.items()]
+        return {f"{name}.{method}": getattr(owner, method) for name, owner in owners for method in owner.__rmi__}
+
+    @property
+    def database_available(self) -> bool:
+        """Whether the database is configured and can be used."""
+        return False
+
+    # metadata
+
+    @property
+    def metadata_cache_mode(self) -> str:
+        """What of clients' metadata is kept: ``off``, ``initial``, ``cautious`` or ``aggressive``."""
+        mode: str = self.options.caching_client_metadata
+        return "cautious" if mode == "on" else mode
+
+    @track_statistics()
+    def build_metadata(self, client_name: str, register: bool = True) -> Any:
+        """The metadata of the client CLIENT_NAME; with REGISTER an unknown client becomes known.
+
+        Raises MetadataConsistencyError or MetadataRuntimeError where there is none to be had, and whatever a connector
+        raises: wrong groups are worse than no answer.
+        """
+        if self.metadata is None:
+            raise MetadataRuntimeError("metadata has not been read yet")
+        memo = request_memo()
+        key = ("metadata", self, client_name)
+        if key in memo:
+            return memo[key]
+        metadata = self._cached_metadata(client_name, register)
+        request_memo()[key] = metadata  # registering the client began a new memo
+        return metadata
+
+    def _cached_metadata(self, client_name: str, register: bool) -> Any:
+        mode = self.metadata_cache_mode
+        if mode == "off":
+            return self._connect(self.metadata.get_initial_metadata(client_name, register=register))
+        begun = self.metadata_cache.begin()
+        found = self.metadata_cache.get(client_name)
+        if mode == "initial":
+            if found is None:
+                found = self.metadata.get_initial_metadata(client_name, register=register)
+                self.metadata_cache.store(client_name, found, begun)
+            return self._connect(found.copy())
+        if found is None:
+            found = self._connect(self.metadata.get_initial_metadata(client_name, register=register))
+            self.metadata_cache.store(client_name, found, begun)
+        return found
+
+    def _connect(self, metadata: Any) -> Any:
+        """Add what connectors know to the initial METADATA."""
+        connectors = self.plugins_by_type(Connector)
+        for plugin in connectors:
+            groups = plugin.get_additional_groups(metadata)
+            self.metadata.merge_additional_groups(metadata, groups, owner=plugin.name)
+        self.metadata.finish_groups(metadata)
+        for plugin in connectors:
+            data = plugin.get_additional_data(metadata)
+            self.metadata.merge_additional_data(metadata, plugin.name, data)
+        return metadata
+
+    @track_statistics()
+    def resolve_client(self, address: Address, cleanup_cache: bool = False, metadata: bool = True) -> tuple[str, Any]:
+        """(canonical name, metadata or None) of the client that calls from ADDRESS; a fault if it cannot be told."""
+        try:
+            client = self.metadata.resolve_client(address, cleanup_cache=cleanup_cache)
+            return client, self.build_metadata(client) if metadata else None
+        except (MetadataConsistencyError, MetadataRuntimeError) as err:
+            self.critical_error(f"cannot resolve the client at {address[0]}: {err}")
+
+    def critical_error(self, message: str) -> NoReturn:
+        """Log MESSAGE, with the traceback where an unexpected exception is being handled, and raise a fault."""
+        self.logger.error("%s", message, exc_info=self.debug_flag)
+        raise Fault(CRITICAL_FAILURE, f"Critical failure: {message}")
+
+    @track_statistics()
+    def check_acls(self, address: Address, rmi: str) -> bool:
+        """Whether the ClientACLs plugins let the client at ADDRESS call RMI.
+
+        First each is asked about the address; where that does not decide, about the client's metadata.
+        """
+        plugins = self.plugins_by_type(ClientACLs)
+        try:
+            answer = allowed(plugins, address, rmi)
+            if answer is not None:
+                return answer
+            metadata = self.resolve_client(address)[1]
+            return all(plugin.check_acl_metadata(metadata, rmi) for plugin in plugins)
+        except Exception:
+            self.logger.exception("Cannot check whether %s may call %s, denied", address[0], rmi)
+            return False
+
+    # file events
+
+    def HandleEvent(self, event: Any) -> None:
+        """Read the configuration file again when it has changed."""
+        if event.filename != self.cfile:
+            self.logger.error("Got an event for the unknown file %s", event.filename)
+            return
+        if event.code2str() not in ("created", "changed") or self._reread is None:
+            return
+        try:
+            options = self._reread()
+        except OptionError as err:
+            self.logger.error("The configuration file cannot be used, keeping the options in force: %s", err)
+            return
+        for warning in options.warnings:
+            self.logger.warning("%s", warning)
+        self.options = options
+        self.metadata_cache.expire()
+        self.logger.info("Read %s again; plugins, addresses and TLS settings change at the next start", self.cfile)
+
+    def handle_file_events(self) -> None:
+        """Apply all pending file events as one change."""
+        self._update_vcs_revision()
+        with using(self):
+            self.fam.handle_event_set(self.lock)
+
+    def _file_monitor_thread(self) -> None:
+        """Apply file events batch by batch until the core stops."""
+        while not self.terminate.is_set() and self.fam.wait():
+            try:
+                self.handle_file_events()
+            except Exception:
+                self.logger.exception("Error while handling file events")
+            self._loaded.set()
+
+    def block_for_fam_events(self, handle_events: bool = False) -> None:
+        """Wait until all files that plugins asked for have been read; with HANDLE_EVENTS read them in this thread."""
+        if handle_events:
+            while self.fam.pending():
+                self.handle_file_events()
+            self._loaded.set()
+        else:
+            while not self._loaded.wait(0.5) and not self.terminate.is_set():
+                pass
+
+    @track_statistics()
+    def _update_vcs_revision(self) -> None:
+        """Ask the first Version plugin that answers for the revision of the repository."""
+        for plugin in self.plugins_by_type(Version):
+            try:
+                self.revision = plugin.get_revision()
+                return
+            except Exception as err:  # noqa: BLE001 - plugins are other people's code
+                self.logger.warning("Plugin %s cannot tell the revision: %s", plugin.name, err)
+                self.revision = "-1"
+
+    def _perflog_thread(self) -> None:
+        """Log statistics periodically until the core stops."""
+        while not self.terminate.wait(self.options.logging_performance_interval):
+            for name, (low, high, mean, count) in sorted(stats.display().items()):
+                self.logger.info("Performance: %s min=%.6f max=%.6f avg=%.6f count=%d", name, low, high, mean, count)
+
+    # life cycle
+
+    def run(self) -> None:
+        """Load everything, serve, and shut down at the end.  Raises :exc:`CoreInitError` if that cannot be begun."""
+        try:
+            if not self._run():
+                raise CoreInitError(f"{self.name} cannot be started")
+            self.load_plugins()
+            self.fam.AddMonitor(self.cfile, self)
+            self.fam.start()
+            self.fam_thread = threading.Thread(target=self._file_monitor_thread, name="file monitor", daemon=True)
+            self.fam_thread.start()
+            if self.options.logging_performance:
+                self.perflog_thread = threading.Thread(target=self._perflog_thread, name="statistics", daemon=True)
+                self.perflog_thread.start()
+            for plugin in self.plugins_by_type(Threaded):
+                plugin.start_threads()
+            if self.options.server_fam_blocking:
+                self.block_for_fam_events()
+            if not self.terminate.is_set():
+                self._block()
+        finally:
+            self.shutdown()
+
+    def _run(self) -> bool:
+        """Open what is to be served; return at once, whether it worked."""
+        raise NotImplementedError
+
+    def _block(self) -> None:
+        """Serve until told to stop."""
+        raise NotImplementedError
+
+    def shutdown(self) -> None:
+        """Stop the file monitor and all plugins.  May be called more than once."""
+        with self._shutdown_lock:
+            if self._is_shut_down:
+                return
+            self._is_shut_down = True
+        self.terminate.set()
+        self.fam.shutdown()
+        for plugin in list(self.plugins.values()):
+            try:
+                plugin.shutdown()
+            except Exception:
+                self.logger.exception("Plugin %s failed to shut down", plugin.name)
+        if self.fam_thread is not None and self.fam_thread is not threading.current_thread():
+            self.fam_thread.join(2)
+        self.metadata_cache.close()
+        cache.expire()
+
+    @contextlib.contextmanager
+    def request(self) -> Iterator[None]:
+        """What is done inside of this sees one state of the repository."""
+        with reading(), using(self):
+            yield
+
+
+class NetworkCore(Core):
+    """A core that listens on the network: it authenticates clients, may be a daemon, and gives up privileges.
+
+    An implementation also overrides :meth:`_daemonize`, and calls :meth:`ready` when it serves.
+    """
+
+    options: Any = [
+        *Core.options,
+        CA,
+        DAEMON,
+        UserOption("server", "user", default=0, help="Owner of the server's process"),
+        GroupOption("server", "group", default=0, help="Group of the server's process"),
+        OctalOption("server", "umask", default=0o077, help="Umask of the server's process"),
+    ]
+
+    def __init__(self, options: Options, reread: Callable[[], Options] | None = None) -> None:
+        super().__init__(options, reread)
+        #: Path of the CA that signs clients' certificates, or None.
+        self.ca: str | None = options.communication_ca
+        self.daemon: Daemon | None = None
+
+    def run(self) -> None:
+        """Become a daemon if a pid file was given, give up privileges, and run; :exc:`CoreInitError` if it fails.
+
+        With a pid file the calling process ends here, as soon as the daemon serves.
+        """
+        try:
+            try:
+                if self.options.daemon:
+                    self._daemonize()
+                else:
+                    for number in (signal.SIGTERM, signal.SIGINT):
+                        signal.signal(number, self.handle_signal)
+                    drop_privileges(self.options.server_user, self.options.server_group, self.options.server_umask)
+            except DaemonError as err:
+                raise CoreInitError(str(err)) from err
+            super().run()
+        except CoreInitError as err:
+            if self.daemon is not None:
+                self.daemon.report(str(err))
+            raise
+        finally:
+            if self.daemon is not None:
+                self.daemon.close()
+
+    def _daemonize(self) -> None:
+        """Become a daemon and write the pid file."""
+        raise NotImplementedError
+
+    def ready(self) -> None:
+        """Say that the server serves."""
+        if self.daemon is not None:
+            self.daemon.report()
+
+    def handle_signal(self, number: int, frame: Any) -> None:
+        """Stop in an orderly way."""
+        self.terminate.set()
+
+    def authenticate(self, cert: dict[str, Any] | None, user: str, password: str, address: Address) -> bool:
+        """Whether a connection from ADDRESS with these credentials may call anything at all.
+
+        CERT is the client's certificate as the ssl module gives it; without a CA it is not looked at.
+        """
+        with self.request():
+            try:
+                return bool(self.metadata.AuthenticateConnection(cert if self.ca else None, user, password, address))
+            except (MetadataConsistencyError, MetadataRuntimeError) as err:
+                self.logger.error("Cannot authenticate %s from %s: %s", user, address[0], err)
+                return False
+
+    def dispatch(self, method: str, arguments: tuple[Any, ...], address: Address) -> Any:
+        """Call the exposed or plugin method METHOD for the client at ADDRESS.
+
+        Raises :exc:`NoExposedMethod`, or what the method raises.  Access control lists are not asked here.
+        """
+        with self.request():
+            function: Callable[..., Any] | None
+            first: tuple[Any, ...]
+            if "." in method or method == "ping":
+                function, first = self.rmi.get(method) or self._introspection().get(method), ()
+            else:
+                function, first = getattr(self, method, None), (address,)
+                if not getattr(function, "exposed", False):
+                    function = None
+            if function is None:
+                raise NoExposedMethod(method)
+            begun = time.perf_counter()
+            try:
+                return function(*first, *arguments)
+            except (MetadataConsistencyError, MetadataRuntimeError) as err:
+                if not first:  # a plugin's method, whose faults are its own affair
+                    raise
+                self.critical_error(f"{method} failed for {address[0]}: {err}")
+            finally:
+                stats.add_value(method, time.perf_counter() - begun)
+
+    def _introspection(self) -> dict[str, Callable[..., Any]]:
+        """What XML-RPC libraries offer about themselves; ``system.multicall`` would get round access control."""
+        own: dict[str, Callable[..., Any]] = {
+            "ping": lambda *arguments: list(arguments),
+            "system.listMethods": lambda: sorted([*self.rmi, *own]),
+            "system.methodHelp": lambda name: (name in self.rmi and inspect.getdoc(self.rmi[name])) or "",
+            "system.methodSignature": lambda name: "signatures not supported",
+        }
+        return own
