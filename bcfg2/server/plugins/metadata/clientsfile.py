@@ -1,0 +1,253 @@
+"""clients.xml, followed as it changes, and written by the server.
+
+Many requests that change something at the same time share one write.  The files are always read before they are
+written, so what somebody else has changed there is kept, and comes into force together with the server's own change.
+"""
+
+import os
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from bcfg2.server.plugin import MetadataConsistencyError, MetadataRuntimeError
+from bcfg2.server.plugins.metadata.clients import REPLACEABLE, Client, ClientTable, client_of, faults
+from bcfg2.server.plugins.metadata.editing import EditableFile, Overtaken, locked
+from bcfg2.server.plugins.metadata.snapshot import SnapshotFile
+from bcfg2.server.storage import SharedWriter
+from bcfg2.server.versioned import Versioned, after_publish
+from bcfg2.xml import XMLError, legal
+
+#: How often a write is begun anew because somebody else has changed a file meanwhile.
+_ATTEMPTS = 10
+
+
+class _Action(Enum):
+    ADD = "add"
+    UPDATE = "update"
+    REMOVE = "remove"
+
+
+@dataclass(slots=True)
+class _Edit:
+    """One change of one client, and how it went: the client as it is then, or an error."""
+
+    action: _Action
+    name: str
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    client: Client | None = None
+    error: MetadataConsistencyError | None = None
+
+
+class ClientsFile(SnapshotFile):
+    """clients.xml; `table` is what it says, None as long as it has never been read.
+
+    :meth:`add`, :meth:`update` and :meth:`remove` return when the change is on disk and in force.  They raise
+    MetadataConsistencyError if the change makes no sense, MetadataRuntimeError if it cannot be written.
+    """
+
+    root_tag = "Clients"
+
+    table: Versioned[ClientTable | None] = Versioned(None)
+
+    def __init__(self, name: str) -> None:
+        self._writer = SharedWriter(self._write)
+        self._homes: dict[str, tuple[str, ...]] | None = None
+        # What requests see from now on, and what was read or written last; they differ while file events are applied.
+        self._tables = threading.Lock()
+        self._visible = self._newest = ClientTable.of_clients({})
+        super().__init__(name)
+
+    # reading
+
+    def Index(self) -> None:
+        self.log_faults(faults)
+        table = ClientTable.of(self.xdata)
+        self.forget_document()
+        self._homes = None
+        with self._tables:
+            self._newest = table
+        self.table = table
+        after_publish(self._publish_newest)
+
+    def _publish_newest(self) -> None:
+        """What was read is visible now; see to it that what was written meanwhile is, too."""
+        with self._tables:
+            self._visible = self._newest
+            self.table = self._visible
+
+    def _publish_again(self) -> None:
+        """Let the request of this thread see what any thread has written."""
+        with self._tables:
+            self.table = self._visible
+
+    def catch_up(self) -> None:
+        """Read the files again if they have changed; MetadataRuntimeError if they cannot be used."""
+        with self.busy:
+            if (self.broken or not self.is_current()) and not self.reload():
+                raise MetadataRuntimeError(f"{self.name} cannot be used as it is now and was left alone; see the log")
+
+    # writing
+
+    def add(self, attributes: Mapping[str, str]) -> Client:
+        """Make a client with ATTRIBUTES known, ``name`` first; one that is known stays as it is.  Return it."""
+        client = self._submit(_Edit(_Action.ADD, attributes["name"].lower(), attributes))
+        assert client is not None
+        return client
+
+    def update(self, name: str, attributes: Mapping[str, str]) -> Client:
+        """Set ATTRIBUTES of the client with the name or alias NAME.  Return it as it is then."""
+        client = self._submit(_Edit(_Action.UPDATE, name.lower(), attributes))
+        assert client is not None
+        return client
+
+    def remove(self, name: str) -> None:
+        """Remove the client NAME."""
+        self._submit(_Edit(_Action.REMOVE, name.lower()))
+
+    def _submit(self, edit: _Edit) -> Client | None:
+        for key, value in edit.attributes.items():
+            if legal(value) != value:
+                raise MetadataConsistencyError(f"{key}={value!r} of {edit.name} has characters that XML cannot carry")
+        self._writer.submit(edit)
+        after_publish(self._publish_again)
+        if edit.error is not None:
+            raise edit.error
+        return edit.client
+
+    def _write(self, edits: list[_Edit]) -> None:
+        """Make EDITS, in order, as one change of the files."""
+        try:
+            with self.busy, locked(os.path.dirname(os.path.realpath(self.name))):
+                for _ in range(_ATTEMPTS):
+                    self.catch_up()
+                    try:
+                        self._make(edits)
+                        return
+                    except Overtaken:
+                        continue
+        except (OSError, XMLError) as err:
+            raise MetadataRuntimeError(f"cannot change {self.name}: {err}") from err
+        finally:
+            self.core.metadata_cache.expire()
+        raise MetadataRuntimeError(f"cannot change {self.name}: it changes all the time")
+
+    def _make(self, edits: list[_Edit]) -> None:
+        """Make EDITS, unless a file is found to be changed by somebody else: then :exc:`Overtaken`."""
+        batch = _Batch(self, self._newest)
+        for edit in edits:
+            edit.client = edit.error = None
+            batch.take(edit)
+        try:
+            for path, file in batch.files.items():
+                self.wrote(path, file.write())
+        except BaseException:
+            self.reload()  # some files may have been written
+            raise
+        if batch.must_read:
+            self.reload()
+        else:
+            self._apply(batch.changes)
+
+    def _apply(self, changes: Mapping[str, Client]) -> None:
+        """Bring CHANGES, which are on disk, into force."""
+        if not changes:
+            return
+        with self._tables:
+            same = self._visible is self._newest
+            self._visible = self._visible.replaced(changes)
+            self._newest = self._visible if same else self._newest.replaced(changes)
+            self.table = self._visible
+        if self._homes is not None:
+            for name in changes:
+                self._homes.setdefault(name, (self.name,))
+
+    def homes(self, name: str) -> tuple[str, ...]:
+        """The files that hold elements of the client NAME, which is known."""
+        if not self.extras:
+            return (self.name,)
+        if self._homes is None:
+            homes: dict[str, tuple[str, ...]] = {}
+            for path in (self.name, *self.extras):
+                for found in EditableFile(path).names():
+                    homes[found] = (*homes.get(found, ()), path)
+            self._homes = homes
+        return self._homes.get(name, ())
+
+
+class _Batch:
+    """Edits that are made together.
+
+    `changes`: name -> client afterwards.  `must_read`: whether the new state has to be read from the files.
+    """
+
+    def __init__(self, owner: ClientsFile, table: ClientTable) -> None:
+        self._owner = owner
+        self._table = table
+        self._removed: set[str] = set()
+        self.files: dict[str, EditableFile] = {}
+        self.changes: dict[str, Client] = {}
+        self.must_read = False
+
+    def take(self, edit: _Edit) -> None:
+        """Make one edit."""
+        if edit.action is _Action.REMOVE:
+            self._remove(edit)
+        else:
+            name = self._table.canonical(edit.name) if edit.name not in self.changes else edit.name
+            client = self._known(name)
+            if edit.action is _Action.ADD:
+                edit.client = client or self._add(edit)
+            elif client is None:
+                edit.error = _unknown(edit.name)
+            else:
+                edit.client = self._update(client, edit.attributes)
+
+    def _known(self, name: str) -> Client | None:
+        if name in self._removed:
+            return None
+        return self.changes.get(name) or self._table.clients.get(name)
+
+    def _add(self, edit: _Edit) -> Client:
+        attributes = {**edit.attributes, "name": edit.name}
+        self._file(self._owner.name).add(attributes)
+        self._removed.discard(edit.name)
+        client = self.changes[edit.name] = client_of(attributes.get)
+        return client
+
+    def _update(self, client: Client, attributes: Mapping[str, str]) -> Client:
+        for file in self._holding(client.name):
+            file.update(client.name, attributes)
+        if not attributes.keys() <= REPLACEABLE:
+            self.must_read = True
+            return client
+        changed = client.with_attributes(attributes)
+        if changed != client:
+            self.changes[client.name] = changed
+        return changed
+
+    def _remove(self, edit: _Edit) -> None:
+        if self._known(edit.name) is None:
+            edit.error = _unknown(edit.name)
+            return
+        for file in self._holding(edit.name):
+            file.remove(edit.name)
+        self.changes.pop(edit.name, None)
+        self._removed.add(edit.name)
+        self.must_read = True
+
+    def _holding(self, name: str) -> Iterable[EditableFile]:
+        added_now = name in self.changes and name not in self._table.clients
+        paths = (self._owner.name,) if added_now else self._owner.homes(name)
+        return [self._file(path) for path in paths]
+
+    def _file(self, path: str) -> EditableFile:
+        if path not in self.files:
+            file = self.files[path] = EditableFile(path)
+            if file.state != self._owner.known_state(path):
+                raise Overtaken(path)
+        return self.files[path]
+
+
+def _unknown(name: str) -> MetadataConsistencyError:
+    return MetadataConsistencyError(f"there is no client {name} in clients.xml")

@@ -1,0 +1,18 @@
+"""groups.xml, followed as it changes."""
+
+from bcfg2.server.plugins.metadata.groups import GroupTable, faults
+from bcfg2.server.plugins.metadata.snapshot import SnapshotFile
+from bcfg2.server.versioned import Versioned
+
+
+class GroupsFile(SnapshotFile):
+    """groups.xml; `table` is what it says, None as long as it has never been read."""
+
+    root_tag = "Groups"
+
+    table: Versioned[GroupTable | None] = Versioned(None)
+
+    def Index(self) -> None:
+        self.log_faults(faults)
+        self.table = GroupTable(self.xdata)
+        self.forget_document()

@@ -1,0 +1,311 @@
+"""The plugin Metadata, over the files clients.xml and groups.xml."""
+
+import re
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from bcfg2.options import BooleanOption, ChoiceOption, Option
+from bcfg2.options.common import PASSWORD
+from bcfg2.server.plugin import (
+    ClientRunHooks,
+    MetadataConsistencyError,
+    MetadataRuntimeError,
+    Plugin,
+    PluginInitError,
+)
+from bcfg2.server.plugin import Metadata as MetadataRole
+from bcfg2.server.plugin.interfaces import Address, ClientAddress
+from bcfg2.server.plugin.services import CoreInterface
+from bcfg2.server.plugins.metadata.client import ClientMetadata
+from bcfg2.server.plugins.metadata.clients import AUTH_TYPES, Client, ClientTable
+from bcfg2.server.plugins.metadata.clientsfile import ClientsFile
+from bcfg2.server.plugins.metadata.groups import GroupTable, MetadataGroup, suppressed_remark
+from bcfg2.server.plugins.metadata.groupsfile import GroupsFile
+from bcfg2.server.plugins.metadata.identity import Authenticator, Credentials, Refused, SelfNamed
+from bcfg2.server.plugins.metadata.query import MetadataQuery
+from bcfg2.server.plugins.metadata.reverse import ReverseLookup
+
+#: Names under which clients may be registered: they turn up in the names of files.
+_HOST_NAME = re.compile(r"(?!\.)[^\s/\\\x00-\x1f\x7f]{1,255}")
+
+_MAX_VERSION = 255
+#: How many things that were said once are remembered.
+_MAX_REMARKED = 100_000
+
+
+class Metadata(Plugin, MetadataRole, ClientRunHooks):
+    """Who the clients are, and what they are members of."""
+
+    __rmi__: ClassVar[list[str]] = [*Plugin.__rmi__, "list_clients", "remove_client"]
+
+    options: ClassVar[list[Option]] = [
+        PASSWORD,
+        ChoiceOption(
+            "communication",
+            "authentication",
+            default="cert+password",
+            choices=AUTH_TYPES,
+            help="How clients prove who they are if clients.xml does not say it",
+        ),
+        BooleanOption("metadata", "use_database", default=False, help="Keep the list of clients in the database"),
+    ]
+
+    def __init__(self, core: CoreInterface) -> None:
+        super().__init__(core)
+        if self.settings.metadata_use_database:
+            raise PluginInitError(
+                "this version keeps clients in clients.xml only: switch off use_database of [metadata]"
+            )
+        self.query = MetadataQuery(core, self.list_clients, self._all_groups, self._groups_in_category)
+        self._authenticator = Authenticator(ReverseLookup())
+        self._dynamic: dict[str, MetadataGroup] = {}
+        self._owners: dict[str, str | None] = {}
+        self._defining = threading.Lock()
+        self._remarked: set[tuple[str, str]] = set()
+        self.clients_xml = ClientsFile(str(Path(self.data) / "clients.xml"))
+        self.groups_xml = GroupsFile(str(Path(self.data) / "groups.xml"))
+        self.clients_xml.on_load = self.groups_xml.on_load = self._loaded
+
+    def _loaded(self, _file: Any) -> None:
+        """One of the files has been read."""
+        self._remarked = set()
+        self.core.metadata_cache.expire()
+
+    @property
+    def _clients(self) -> ClientTable:
+        table = self.clients_xml.table
+        if table is None:
+            raise MetadataRuntimeError("metadata has not been read yet (clients.xml)")
+        return table
+
+    @property
+    def _groups(self) -> GroupTable:
+        table = self.groups_xml.table
+        if table is None:
+            raise MetadataRuntimeError("metadata has not been read yet (groups.xml)")
+        return table
+
+    # building metadata
+
+    def get_initial_metadata(self, client_name: str, register: bool = True) -> ClientMetadata:
+        """What the two files say of a client.
+
+        An unknown one is registered with the default group as its profile; without REGISTER, or without a default
+        group, it is a MetadataConsistencyError.
+        """
+        groups, clients = self._groups, self._clients
+        client = clients.get(client_name)
+        if client is None:
+            if not register:
+                raise MetadataConsistencyError(f"there is no client {client_name}")
+            client = self._register(clients.canonical(client_name), self._default_profile())
+        standing = groups.initial(client.profiles, client.name)
+        if standing.remarks:
+            self._remark(client.name, standing.remarks)
+        return ClientMetadata(
+            hostname=client.name,
+            profile=standing.profile,
+            groups=standing.groups,
+            bundles=standing.bundles,
+            aliases=frozenset(client.aliases),
+            addresses=frozenset(client.addresses),
+            uuid=client.uuid,
+            password=client.password,
+            version=client.version,
+            query=self.query,
+            _categories=standing.categories,
+        )
+
+    def merge_additional_groups(self, imd: ClientMetadata, groups: Any, owner: str | None = None) -> None:
+        """Add the GROUPS of the connector OWNER: names, or definitions of groups that come to exist by this.
+
+        A group whose category the client has already is left out.  Afterwards comes :meth:`finish_groups`.
+        """
+        added: list[str] = []
+        held: dict[str, str] = {}
+        present, categories = imd.groups, imd._categories
+        for group in _in_order(groups):
+            name = self._define(group, owner) if isinstance(group, MetadataGroup) else str(group)
+            if name in present or name in added:
+                continue
+            category = self._category(name)
+            if category is not None:
+                holder = categories.get(category) or held.get(category)
+                if holder is not None:
+                    self._remark(imd.hostname, [suppressed_remark(name, category, holder)])
+                    continue
+                held[category] = name
+            added.append(name)
+        imd._revise(_connected=True)
+        if added:
+            imd._revise(_grown=True, groups=present.union(added), _categories={**categories, **held})
+
+    def finish_groups(self, imd: ClientMetadata) -> None:
+        """Work out what follows from the groups of all connectors: further groups, bundles, the profile."""
+        groups = self._groups
+        profile = None
+        if imd._grown:
+            standing = groups.complete(imd.groups, imd._categories, imd.hostname)
+            self._remark(imd.hostname, standing.remarks)
+            profile = standing.profile
+            imd._revise(groups=standing.groups, _categories=standing.categories, bundles=standing.bundles, _grown=False)
+        defined = [
+            self._dynamic[name] for name in sorted(self._dynamic.keys() & imd.groups) if name not in groups.groups
+        ]
+        if defined:
+            imd._revise(bundles=imd.bundles.union(*(group.bundles for group in defined)))
+        if imd.profile is None and imd._connected:
+            imd._revise(
+                profile=profile or next((group.name for group in defined if group.is_profile), None) or groups.default
+            )
+
+    def merge_additional_data(self, imd: ClientMetadata, source: str, data: Any) -> None:
+        """Make DATA of the connector SOURCE the attribute of that name, unless there is one."""
+        if not hasattr(imd, source):
+            imd._revise(**{source: data, "connectors": (*imd.connectors, source)})
+
+    def _define(self, group: MetadataGroup, owner: str | None) -> str:
+        """Take the definition of a group by the connector OWNER, unless it is not this one's to define."""
+        name = group.name
+        with self._defining:
+            if name in self._groups.groups:
+                self._remark(str(owner), [(name, f"cannot define the group {name}, which groups.xml declares")])
+            elif self._owners.setdefault(name, owner) != owner:
+                self._remark(
+                    str(owner), [(name, f"cannot define the group {name}, which {self._owners[name]} has defined")]
+                )
+            elif self._dynamic.get(name) != group:
+                self._dynamic = {**self._dynamic, name: group}
+        return name
+
+    def _category(self, name: str) -> str | None:
+        group = self._groups.groups.get(name) or self._dynamic.get(name)
+        return group.category if group else None
+
+    def _remark(self, host: str, remarks: Iterable[tuple[str, str]]) -> None:
+        """Log REMARKS (group, text) about HOST, each once until a file changes."""
+        for group, text in remarks:
+            if (host, group) not in self._remarked:
+                if len(self._remarked) >= _MAX_REMARKED:
+                    self._remarked.clear()
+                self._remarked.add((host, group))
+                self.logger.warning("%s: %s", host, text)
+
+    # identity
+
+    def AuthenticateConnection(
+        self, cert: Mapping[str, Any] | None, user: str, password: str, address: Address
+    ) -> bool:
+        """Whether these credentials may speak from ADDRESS; who they belong to is noted there.
+
+        CERT is the client's verified certificate as the ssl module describes it, or None.
+        """
+        if isinstance(address, ClientAddress):
+            address.client = None
+        table = self.clients_xml.table or ClientTable.of_clients({})
+        settings = self.settings
+        try:
+            claim = self._authenticator.authenticate(
+                table,
+                settings.communication_authentication,
+                settings.communication_password,
+                Credentials(cert, user, password, address[0]),
+            )
+        except Refused as err:
+            self.logger.error("Refused %s as user %.80r: %s", address[0], user, err)
+            return False
+        if isinstance(address, ClientAddress) and claim.method != "address":
+            unknown = claim.method == "name" and claim.client is None
+            address.client = SelfNamed(claim.name) if unknown else claim.name
+        return True
+
+    def resolve_client(self, address: Address, cleanup_cache: bool = False) -> str:
+        """The canonical name of the client that calls from ADDRESS; else MetadataConsistencyError."""
+        known = address.client if isinstance(address, ClientAddress) else None
+        return known or self._authenticator.client_at(self._clients, address[0])
+
+    # what clients change
+
+    def set_version(self, client: str, version: str) -> None:
+        """Store the VERSION that CLIENT declared; an unknown client is registered."""
+        if len(version) > _MAX_VERSION:
+            raise MetadataConsistencyError(f"{client} declares a version of {len(version)} characters")
+        name = self._clients.canonical(client)
+        found = self._clients.get(name) or self._register(name, self._default_profile(), version=version)
+        if (found.version or "") != version:
+            self.clients_xml.update(name, {"version": version})
+
+    def set_profile(self, client: str, profile: str, address: Address) -> None:
+        """Make the public group PROFILE the profile of CLIENT; an unknown client is registered with it."""
+        group = self._groups.groups.get(profile)
+        if group is None or not group.is_public:
+            raise MetadataConsistencyError(
+                f"{client} asks for the profile {profile!r}, which is {'not public' if group else 'no declared group'}"
+            )
+        if not group.is_profile:
+            self.logger.warning("%s asks for the profile %s, which is no profile group", client, profile)
+        name = self._clients.canonical(client)
+        found = self._clients.get(name)
+        if found is None:
+            identity = {}
+            if isinstance(address, ClientAddress) and isinstance(address.client, SelfNamed):
+                identity = {"uuid": name, "address": address[0]}
+            found = self._register(name, profile, **identity)
+        if found.profiles != (profile,):
+            self.clients_xml.update(name, {"profile": profile})
+
+    def end_statistics(self, metadata: Any) -> None:
+        """A client that has proved by password that it works must show its certificate from now on (bootstrap)."""
+        client = self._clients.get(metadata.hostname)
+        if client is not None and (client.auth or self.settings.communication_authentication) == "bootstrap":
+            self.logger.info("%s has been bootstrapped, it must show its certificate from now on", client.name)
+            self.clients_xml.update(client.name, {"auth": "cert"})
+
+    def _default_profile(self) -> str:
+        default = self._groups.default
+        if default is None:
+            raise MetadataConsistencyError("cannot add new client; no default group set")
+        return default
+
+    def _register(self, name: str, profile: str, **attributes: str) -> Client:
+        """Make the client NAME known."""
+        if not _HOST_NAME.fullmatch(name):
+            raise MetadataConsistencyError(f"{name[:80]!r} cannot be the name of a client")
+        self.logger.info("Registering client %s with profile %s", name, profile)
+        return self.clients_xml.add({"name": name, "profile": profile, **attributes})
+
+    # what administrators and plugins ask
+
+    @property
+    def groups(self) -> dict[str, MetadataGroup]:
+        """Name -> group, for all that groups.xml declares or connectors have defined."""
+        return {**self._dynamic, **self._groups.groups}
+
+    def list_clients(self) -> list[str]:
+        """The names of all clients, in the order of clients.xml."""
+        return list(self._clients.clients)
+
+    def remove_client(self, client_name: str) -> None:
+        """Remove a client from clients.xml; MetadataConsistencyError if there is none of this name."""
+        self.clients_xml.remove(client_name)
+
+    def update_client_list(self) -> None:
+        """Read clients.xml again if it has changed."""
+        self.clients_xml.catch_up()
+
+    def _all_groups(self) -> list[str]:
+        return sorted(self.groups.keys() | self._clients.profiles)
+
+    def _groups_in_category(self, category: str) -> list[str]:
+        return [name for name, group in self.groups.items() if group.category == category]
+
+
+def _in_order(groups: Any) -> Iterable[Any]:
+    """GROUPS, one after the other, always in the same order."""
+    if isinstance(groups, str | MetadataGroup):
+        return [groups]
+    if isinstance(groups, set | frozenset):
+        return sorted(groups, key=str)
+    return groups or ()

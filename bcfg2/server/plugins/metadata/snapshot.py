@@ -1,0 +1,118 @@
+"""XML files of which an immutable snapshot is kept in memory, and which the server may write itself.
+
+The states of all files that a document is made of are remembered, so that an event for what is known already, such as
+the server's own writing, costs nothing.
+"""
+
+import os
+import stat
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+from bcfg2 import xml
+from bcfg2.server.plugin import XMLFileBacked
+
+#: What tells one state of a file from another; of a folder, the names in it; None if there is nothing.
+State = tuple[Any, ...] | None
+
+#: The state of a file that may have changed while it was read; equal to no state.
+_UNSURE: State = ("unsure",)
+
+Check = Callable[[xml.Element], Iterable[tuple[object, str]]]
+
+
+def state_of(path: str) -> State:
+    """The present state of PATH."""
+    try:
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            return tuple(sorted(name for name in os.listdir(path) if not name.startswith(".")))
+    except OSError:
+        return None
+    return file_state(status)
+
+
+def file_state(status: os.stat_result) -> State:
+    """The state of a file that has this STATUS."""
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
+
+
+class SnapshotFile(XMLFileBacked):
+    """An XML file with its includes, read again only if one of them differs from what was read or written.
+
+    A subclass overrides :meth:`Index`, which makes the snapshot of `xdata`, and `root_tag`.  `busy` is held while files
+    are read or written.
+    """
+
+    __identifier__ = None
+    root_tag: ClassVar[str]
+
+    def __init__(self, name: str) -> None:
+        self.busy = threading.RLock()
+        #: Whether the last reading failed, so that what is in force is older than the files.
+        self.broken = False
+        self._states: dict[str, State] = {}
+        super().__init__(name, should_monitor=True, create=self.root_tag)
+
+    def HandleEvent(self, event: Any = None) -> None:
+        if event is not None and event.code2str() == "endExist":
+            return
+        with self.busy:
+            if not self.is_current() and os.path.exists(self.name):
+                self.reload()
+
+    def is_current(self) -> bool:
+        """Whether no file has changed since it was read or written."""
+        return bool(self._states) and all(state_of(path) == state for path, state in self._states.items())
+
+    def known_state(self, path: str) -> State:
+        """The state in which PATH was read or written."""
+        return self._states.get(path, _UNSURE)
+
+    def wrote(self, path: str, state: State) -> None:
+        """Note that PATH was written, and is known in STATE; None: somebody else has written it, too."""
+        self._states[path] = _UNSURE if state is None else state
+
+    def reload(self) -> bool:
+        self.broken = not super().reload()
+        return not self.broken
+
+    def read(self) -> None:
+        before = {path: state_of(path) for path in (self.name, *self._states)}
+        paths: tuple[str, ...] = (self.name,)
+        try:
+            document = xml.load(self.name)
+            paths = (*document.files, *document.watch)
+            if document.root.tag != self.root_tag:
+                raise xml.XMLError(f"the root element is {document.root.tag}, not {self.root_tag}")
+        except xml.XMLError as err:
+            paths = tuple(dict.fromkeys((*paths, *err.watch)))
+            raise
+        finally:
+            self._states = {path: before.get(path, _UNSURE) for path in paths}
+            for path in paths:
+                self.add_monitor(path)
+        for problem in document.problems:
+            self.logger.error("%s", problem)
+        self.xdata = document.root
+        self.extras = list(document.files[1:])
+
+    def forget_document(self) -> None:
+        """Give back the memory of the element tree."""
+        self.xdata = None
+
+    def log_faults(self, check: Check) -> None:
+        """Log what CHECK finds: (line, what is wrong)."""
+        if next(iter(check(self.xdata)), None) is None:
+            return
+        for path in (self.name, *self.extras):  # an element that was included does not tell its file
+            for line, text in self._faults(path, check):
+                self.logger.error("%s:%s: %s", path, line, text)
+
+    @staticmethod
+    def _faults(path: str, check: Check) -> list[tuple[object, str]]:
+        try:
+            return list(check(xml.parse_file(path)))
+        except (OSError, xml.XMLError):
+            return []  # it has changed since it was read, there will be an event

@@ -1,0 +1,110 @@
+"""Probes: scripts that clients run, and what they print: groups for the client, data for templates.
+
+.. code-block:: text
+
+    scripts.py   Probes/*             which scripts a client is given
+    data.py      its answers          groups, and data as templates see them
+    storage.py   Probes/probed.xml    the answers of all clients
+"""
+
+import os
+import re
+import time
+from collections.abc import Iterable
+from copy import deepcopy
+from typing import Any, ClassVar
+
+from bcfg2.options import BooleanOption, Option, RegexListOption
+from bcfg2.server.plugin import Connector, DirectoryBacked, Plugin, PluginInitError, Probing
+from bcfg2.server.plugin.services import CoreInterface
+from bcfg2.server.plugin.specific import BestMatch
+from bcfg2.server.plugins.probes.data import ProbesOfClient, parse_output
+from bcfg2.server.plugins.probes.scripts import ProbeScript
+from bcfg2.server.plugins.probes.storage import ProbedFile, Record
+from bcfg2.server.statistics import track_statistics
+from bcfg2.server.versioned import Versioned
+from bcfg2.xml import Element
+
+STORAGE = "probed.xml"
+
+
+class Probes(Plugin, Probing, Connector, DirectoryBacked):
+    """The scripts directly in the folder; a client gets one of each name, the most specific."""
+
+    options: ClassVar[list[Option]] = [
+        RegexListOption(
+            "probes",
+            "allowed_groups",
+            default=".*",
+            help="Patterns, one of which the whole name of a probed group matches",
+        ),
+        BooleanOption(
+            "probes", "use_database", default=False, help="Keep probe data in the database (not supported yet)"
+        ),
+    ]
+
+    __child__ = ProbeScript
+    ignore = re.compile(rf"^({re.escape(STORAGE)}(\.broken-\d+)?|\.#.*|.*~|\..*\.(tmp|swp|swx))$")
+
+    #: probe name -> the scripts of that name
+    probes: Versioned[dict[str, BestMatch[ProbeScript]]] = Versioned({})
+
+    def __init__(self, core: CoreInterface) -> None:
+        Plugin.__init__(self, core)
+        if self.settings.probes_use_database:
+            raise PluginInitError(
+                f"[probes] use_database is on, but this version keeps probe data in {STORAGE} only: switch it off"
+            )
+        self.storage = ProbedFile(os.path.join(self.data, STORAGE), self.logger)
+        DirectoryBacked.__init__(self, self.data)
+
+    # the scripts
+
+    def add_directory_monitor(self, relative: str) -> None:
+        if not relative:  # sub-folders hold no probes
+            super().add_directory_monitor(relative)
+
+    def on_change(self) -> None:
+        scripts: dict[str, list[ProbeScript]] = {}
+        for script in self.entries.values():
+            scripts.setdefault(script.base, []).append(script)
+        self.probes = {name: BestMatch(found) for name, found in sorted(scripts.items())}
+
+    @track_statistics()
+    def GetProbes(self, metadata: Any) -> list[Element]:
+        best = (scripts.best(metadata) for scripts in self.probes.values())
+        return [deepcopy(script.element) for script in best if script is not None]
+
+    # the answers
+
+    @track_statistics()
+    def ReceiveData(self, metadata: Any, datalist: list[Element]) -> None:
+        groups: list[str] = []
+        data: dict[str, str] = {}
+        for element in datalist:
+            name = element.get("name")
+            if name is None:
+                self.logger.warning("%s sent the answer of a probe without its name, ignored", metadata.hostname)
+                continue
+            if not element.text:
+                self.logger.info("The probe %s printed nothing on %s", name, metadata.hostname)
+            named, data[name] = parse_output(element.text or "")
+            groups += named
+        distinct = dict.fromkeys(groups)
+        allowed = self._allowed(distinct)
+        if refused := distinct.keys() - set(allowed):
+            self.logger.warning(
+                "%s may not be in %s: [probes] allowed_groups", metadata.hostname, ", ".join(sorted(refused))
+            )
+        self.storage.put(metadata.hostname, Record(int(time.time()), tuple(allowed), data))
+        self.core.metadata_cache.expire(metadata.hostname)
+
+    def _allowed(self, groups: Iterable[str]) -> list[str]:
+        patterns: Iterable[re.Pattern[str]] = self.settings.probes_allowed_groups
+        return [group for group in groups if any(pattern.match(group) for pattern in patterns)]
+
+    def get_additional_groups(self, metadata: Any) -> list[str]:
+        return self._allowed(self.storage.get(metadata.hostname).groups)
+
+    def get_additional_data(self, metadata: Any) -> ProbesOfClient:
+        return ProbesOfClient(self.storage.get(metadata.hostname).data)

@@ -1,0 +1,177 @@
+"""Where the answers of all clients are kept: in memory, and in ``Probes/probed.xml``.
+
+.. code-block:: text
+
+    <Probed>
+      <Client name="HOST" timestamp="SECONDS">
+        <Probe name="NAME" value="DATA"/>
+        <Group name="GROUP"/>
+      </Client>
+    </Probed>
+
+The file is read once, and written as a whole when a client has answered.  Each client's part of it is kept as text, so
+a write costs the joining of these; clients that answer at the same time share a write.
+"""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lxml import etree
+
+from bcfg2.server.storage import SharedWriter, atomic_write
+from bcfg2.server.versioned import Versioned, writing
+from bcfg2.xml import Element
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What one client has answered.
+
+    `timestamp`: when, in seconds since the epoch.  `groups`: in the order in which the client named them.
+    `data`: probe name -> text.
+    """
+
+    timestamp: int = 0
+    groups: tuple[str, ...] = ()
+    data: Mapping[str, str] = field(default_factory=dict)
+
+
+NOTHING = Record()
+
+
+class _Client:
+    """The record of one client, as requests see it and as it is to be written."""
+
+    record: Versioned[Record] = Versioned(NOTHING)
+
+    def __init__(self) -> None:
+        self.latest = NOTHING
+        #: The client's part of the file.
+        self.part = b""
+
+
+class ProbedFile:
+    """The records of all clients and the file at PATH that they survive in."""
+
+    def __init__(self, path: str, logger: logging.Logger) -> None:
+        self.path = path
+        self.logger = logger
+        self._clients: dict[str, _Client] = {}
+        self._lock = threading.Lock()
+        self._writer: SharedWriter[str] = SharedWriter(self._write)
+        self._is_broken = False
+        self._load()
+
+    def get(self, host: str) -> Record:
+        """The record of HOST; an empty one if there is none."""
+        client = self._clients.get(host)
+        return NOTHING if client is None else client.record
+
+    def put(self, host: str, record: Record) -> None:
+        """Replace the record of HOST; it is in force, and on disk, when this returns.
+
+        If the disk refuses, that is logged and the record is in force all the same.
+        """
+        with self._lock:
+            client = self._clients.get(host)
+            if client is None:
+                client = self._clients[host] = _Client()
+                client.record = NOTHING  # for requests that have begun already
+            client.latest = client.record = record
+        self._writer.submit(host)
+
+    def _load(self) -> None:
+        try:
+            records = _read(self.path)
+        except FileNotFoundError:
+            self.logger.warning("%s does not exist, creating it", self.path)
+            self._write([])
+            return
+        except (OSError, etree.XMLSyntaxError, ValueError) as err:
+            self.logger.error(
+                "Cannot use %s, starting without the probe data in it; it will be kept under another name: %s",
+                self.path,
+                err,
+            )
+            self._is_broken = True
+            return
+        with writing():
+            for host, record in records.items():
+                client = self._clients[host] = _Client()
+                client.latest = client.record = record
+                client.part = _part(host, record)
+
+    def _write(self, hosts: list[str]) -> None:
+        """Bring the file up to date with what HOSTS have answered."""
+        for host in set(hosts):
+            client = self._clients[host]
+            client.part = _part(host, client.latest)
+        try:
+            if self._is_broken:
+                self._set_aside()
+            atomic_write(self.path, self._content())
+        except OSError as err:
+            self.logger.error("Cannot write probe data to %s, the server has them in memory only: %s", self.path, err)
+
+    def _set_aside(self) -> None:
+        target = os.path.realpath(self.path)
+        kept = f"{target}.broken-{int(time.time())}"
+        os.rename(target, kept)
+        self._is_broken = False
+        self.logger.warning("%s could not be used, it is now %s", target, kept)
+
+    def _content(self) -> bytes:
+        with self._lock:
+            clients = sorted(self._clients.items())
+        parts = [client.part for _, client in clients]
+        return b"".join([b"<Probed>\n", *parts, b"</Probed>\n"]) if any(parts) else b"<Probed/>\n"
+
+
+def _read(path: str) -> dict[str, Record]:
+    """Host -> record, of all clients in the file PATH; :exc:`OSError`, or XMLSyntaxError or ValueError if unusable."""
+    records = {}
+    # Our own file: what it holds came in small pieces, but as a whole it may pass the limits set for other documents.
+    reader = etree.iterparse(
+        path,
+        tag="Client",
+        huge_tree=True,
+        remove_comments=True,
+        remove_pis=True,
+        resolve_entities=False,
+        no_network=True,
+    )
+    for _, element in reader:
+        if host := element.get("name"):
+            records[host] = _record(element)
+        element.clear()
+        while (done := element.getprevious()) is not None:
+            element.getparent().remove(done)
+    if reader.root.tag != "Probed":
+        raise ValueError(f"the root element is {reader.root.tag}, not Probed")
+    return records
+
+
+def _record(element: Element) -> Record:
+    timestamp = element.get("timestamp", "")
+    names = [group.get("name") for group in element.iterchildren("Group")]
+    probes = [(probe.get("name"), probe.get("value", "")) for probe in element.iterchildren("Probe")]
+    return Record(
+        int(timestamp) if timestamp.isdecimal() else 0,
+        tuple(name for name in names if name),
+        {name: value for name, value in probes if name is not None},
+    )
+
+
+def _part(host: str, record: Record) -> bytes:
+    """The element for one client, indented as it stands in the file."""
+    element = etree.Element("Client", name=host, timestamp=str(record.timestamp))
+    for name, value in sorted(record.data.items()):
+        etree.SubElement(element, "Probe", name=name, value=value)
+    for group in record.groups:  # in their order, which decides between groups of one category
+        etree.SubElement(element, "Group", name=group)
+    etree.indent(element, level=1)
+    return b"  " + etree.tostring(element, encoding="utf-8", xml_declaration=False) + b"\n"
