@@ -354,7 +354,7 @@ class Core(ConfigurationBuilder, ExposedMethods):
     def block_for_fam_events(self, handle_events: bool = False) -> None:
         """Wait until all files that plugins asked for have been read; with HANDLE_EVENTS read them in this thread."""
         if handle_events:
-            while self.fam.pending():
+            while self.fam.pending() and self.fam.wait():
                 self.handle_file_events()
             self._loaded.set()
         else:

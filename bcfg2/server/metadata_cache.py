@@ -3,7 +3,7 @@
 from typing import Any
 
 from bcfg2.server import cache
-from bcfg2.server.versioned import after_publish
+from bcfg2.server.versioned import after_publish, generation, newest_generation
 
 
 class MetadataCache(cache.Cache):
@@ -11,12 +11,14 @@ class MetadataCache(cache.Cache):
 
     What is expired while file changes are being applied is expired again when they have been published, because a
     request may have built it from the old state meanwhile.  For the same reason a result counts only if nothing was
-    expired while it was being worked out: see :meth:`begin` and :meth:`store`.
+    expired while it was being worked out (see :meth:`begin` and :meth:`store`), and if the request that it comes from
+    sees what was published before the last expiry.
     """
 
     def __init__(self) -> None:
         super().__init__("Metadata")
         self._epoch = 0
+        self._generation = 0
         cache.add_expire_hook(self._expired)
 
     def close(self) -> None:
@@ -30,7 +32,7 @@ class MetadataCache(cache.Cache):
 
     def store(self, client: str, metadata: Any, begun: int) -> None:
         """Keep METADATA of CLIENT, unless something was expired since BEGUN."""
-        if begun == self._epoch:
+        if begun == self._epoch and generation() >= self._generation:
             self[client] = metadata
             if begun != self._epoch:
                 super().expire(client)
@@ -52,3 +54,4 @@ class MetadataCache(cache.Cache):
 
     def _expired(self, tags: tuple[str, ...], exact: bool, number: int) -> None:
         self._epoch += 1
+        self._generation = newest_generation()

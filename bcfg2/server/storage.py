@@ -77,17 +77,25 @@ class SharedWriter(Generic[T]):
         with self._guard:
             batch = self._pending
             batch.changes.append(change)
-        with self._turn:
-            if not batch.done:
-                with self._guard:
-                    self._pending = _Batch()
-                try:
-                    self._write(batch.changes)
-                except Exception as err:  # noqa: BLE001 - each thread of the batch raises it
-                    batch.error = err
-                batch.done = True
+            is_first = len(batch.changes) == 1
+        if is_first:
+            self._write_batch(batch)
+        else:
+            batch.done.wait()
         if batch.error is not None:
             raise batch.error
+
+    def _write_batch(self, batch: "_Batch[T]") -> None:
+        """Write BATCH when its turn has come; until then others join it."""
+        with self._turn:
+            with self._guard:
+                self._pending = _Batch()
+            try:
+                self._write(batch.changes)
+            except Exception as err:  # noqa: BLE001 - each thread of the batch raises it
+                batch.error = err
+            finally:
+                batch.done.set()
 
 
 class _Batch(Generic[T]):
@@ -95,5 +103,5 @@ class _Batch(Generic[T]):
 
     def __init__(self) -> None:
         self.changes: list[T] = []
-        self.done = False
+        self.done = threading.Event()
         self.error: Exception | None = None

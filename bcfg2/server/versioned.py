@@ -306,6 +306,11 @@ def generation() -> int:
     return _clock.generation if _view.pinned is None else _view.pinned
 
 
+def newest_generation() -> int:
+    """The number of the generation that was published last."""
+    return _clock.generation
+
+
 def _follow() -> None:
     """Let a request that has just written something see it: move its pin to the newest generation."""
     if _view.pinned is not None:

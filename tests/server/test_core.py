@@ -1,5 +1,7 @@
 """The core: loading plugins, metadata and its cache, access control, the life cycle."""
 
+import threading
+
 import pytest
 
 from bcfg2.options import OptionParser
@@ -269,6 +271,17 @@ def test_what_was_built_before_an_expiry_is_not_stored_after_it(make):
     core.metadata_cache.expire("somebody else")
     core.metadata_cache.store("client.example.com", object(), begun)
     assert "client.example.com" not in core.metadata_cache
+
+
+def test_a_request_that_began_before_a_change_does_not_store_what_it_sees(make):
+    site = make(plugins=named(Groups), conf="[caching]\nclient_metadata = aggressive")
+    groups = '<Groups><Group name="basic" profile="true"><Bundle name="other"/></Group></Groups>'
+    with site.core.request():
+        change = threading.Thread(target=site.write, args=("Metadata/groups.xml", groups))
+        change.start()
+        change.join()
+        assert site.core.build_metadata("client.example.com").bundles == {"base"}
+    assert site.metadata().bundles == {"other"}
 
 
 # debugging and stopping

@@ -149,15 +149,21 @@ class FileMonitor(Debuggable):
                 if not self._noticed:
                     self._something.wait()
                     continue
-                due = min(self._last_notice + self.settle_time, self._first_notice + self.settle_limit)
-                left = due - time.monotonic()
+                left = self._unsettled()
                 if left <= 0:
                     return True
                 self._something.wait(left)
             return False
 
+    def _unsettled(self) -> float:
+        """For how many seconds what was noticed is still to be left alone; zero or less if it can be looked at."""
+        return min(self._last_notice + self.settle_time, self._first_notice + self.settle_limit) - time.monotonic()
+
     def handle_event_set(self, lock: AbstractContextManager[Any] | None = None) -> int:
-        """Handle all events as one change, holding LOCK; return how many there were."""
+        """Handle all events as one change, holding LOCK; return how many there were.
+
+        What was noticed a moment ago is left for the next batch, as :meth:`wait` says.
+        """
         handled = 0
         with lock or nullcontext(), writing():
             for event, owner in self._events(self._take_noticed()):
@@ -202,6 +208,8 @@ class FileMonitor(Debuggable):
 
     def _take_noticed(self) -> list[str]:
         with self._lock:
+            if self._unsettled() > 0:
+                return []
             if self._notices > self.max_notices:
                 self._noticed.update(self._watched)
             paths = sorted(self._noticed)

@@ -237,10 +237,7 @@ class DirectoryBacked(Debuggable):
         if folder is None or action == "endExist":
             return
         if os.path.isabs(event.filename):
-            if action == "deleted":
-                with writing():
-                    self._remove(folder)
-            return
+            return  # the folder itself: what happens to what is in it is reported for each
         relative = os.path.join(folder, event.filename)
         with writing():
             if action == "deleted":

@@ -12,7 +12,7 @@ from typing import Any
 
 from bcfg2 import xml
 from bcfg2.server.plugin.base import Plugin
-from bcfg2.server.plugin.conditions import ConditionalDocument, Selection, Test, holds, test_of
+from bcfg2.server.plugin.conditions import ConditionalDocument, Outcome, Predicate, Selection, Test, test_of
 from bcfg2.server.plugin.exceptions import PluginExecutionError
 from bcfg2.server.plugin.files import XMLDirectoryBacked
 from bcfg2.server.plugin.interfaces import Generator
@@ -24,8 +24,9 @@ logger = logging.getLogger(__name__)
 
 _META = re.compile(r"[.^$*+?{}\[\]\\|()]")
 
-#: How many entry names an index remembers the candidates of.
+#: How many entry names an index remembers the candidates of, and for how many outcomes.
 _MAX_REMEMBERED = 100_000
+_MAX_VIEWS = 256
 
 
 class PriorityStructFile(StructFile):
@@ -58,11 +59,6 @@ class Candidate:
         self.text = element.text if element.text and element.text.strip() else None
         self.children = ConditionalDocument[Any](element, file._include_tests) if len(element) else None
 
-    def applies(self, metadata: Any) -> bool:
-        """Whether all conditions around the element hold for the client."""
-        predicates = self.file._include_tests
-        return all(holds(test, predicates, metadata) for test in self.conditions)
-
 
 def candidates_of(root: xml.Element, file: PriorityStructFile) -> Iterable[Candidate]:
     """Every element below ROOT that is no condition, at any depth."""
@@ -93,7 +89,11 @@ class CandidateIndex:
         self._by_name: dict[tuple[str, str], list[Candidate]] = {}
         self._patterns: dict[str, list[tuple[re.Pattern[str], Candidate]]] = {}
         self._found: dict[tuple[str, str], list[Candidate]] = {}
+        self._tests: dict[Test, Predicate] = {}
+        self._views: dict[Outcome, CandidateView] = {}
         for candidate in candidates:
+            for test in candidate.conditions:
+                self._tests[test] = candidate.file._include_tests[test.tag]
             tag, name = candidate.element.tag, candidate.element.get("name", "")
             self.by_tag.setdefault(tag, []).append(candidate)
             self._by_name.setdefault(_key(tag, name), []).append(candidate)
@@ -125,6 +125,42 @@ class CandidateIndex:
                 self._found.clear()
             self._found[key] = found
         return found
+
+    def view(self, metadata: Any) -> "CandidateView":
+        """The candidates that apply to the client, shared by all clients for which the conditions have one outcome."""
+        outcome = tuple([test(name, metadata) is not negate for (_, name, negate), test in self._tests.items()])
+        view = self._views.get(outcome)
+        if view is None:
+            if len(self._views) >= _MAX_VIEWS:
+                self._views.clear()
+            view = self._views[outcome] = CandidateView(self, dict(zip(self._tests, outcome, strict=True)))
+        return view
+
+
+class CandidateView:
+    """An index as clients see it for whom its conditions have the same ANSWERS."""
+
+    def __init__(self, index: CandidateIndex, answers: dict[Test, bool]) -> None:
+        self._index = index
+        self._answers = answers
+        self._found: dict[tuple[str, str], list[Candidate]] = {}
+
+    def _applies(self, candidate: Candidate) -> bool:
+        return all(self._answers[test] for test in candidate.conditions)
+
+    def find(self, tag: str, name: str) -> list[Candidate]:
+        """The candidates for entries of this tag and name.  Not to be changed."""
+        key = (tag, name)
+        found = self._found.get(key)
+        if found is None:
+            if len(self._found) >= _MAX_REMEMBERED:
+                self._found.clear()
+            found = self._found[key] = [item for item in self._index.find(tag, name) if self._applies(item)]
+        return found
+
+    def of_tag(self, tag: str) -> list[Candidate]:
+        """All candidates for entries of this tag."""
+        return [item for item in self._index.by_tag.get(tag, ()) if self._applies(item)]
 
 
 class PrioDir(Plugin, Generator, XMLDirectoryBacked):
@@ -168,32 +204,39 @@ class PrioDir(Plugin, Generator, XMLDirectoryBacked):
         self.Entries = listed
 
     def find(self, entry: xml.Element, metadata: Any) -> list[Candidate]:
-        """All candidates for ENTRY that apply to the client."""
-        indexes = [self._index]
-        indexes += [self._rendered_index(file, metadata) for file in self._templates]
+        """All candidates for ENTRY that apply to the client.  Not to be changed."""
+        views = self._views(metadata)
         if type(self)._matches is not PrioDir._matches:
             return [
                 found
-                for index in indexes
-                for found in index.by_tag.get(entry.tag, ())
-                if found.applies(metadata) and self._matches(entry, metadata, found.element)
+                for view in views
+                for found in view.of_tag(entry.tag)
+                if self._matches(entry, metadata, found.element)
             ]
-        name = entry.get("name", "")
-        return [found for index in indexes for found in index.find(entry.tag, name) if found.applies(metadata)]
+        tag, name = entry.tag, entry.get("name", "")
+        if len(views) == 1:
+            return views[0].find(tag, name)
+        return [found for view in views for found in view.find(tag, name)]
+
+    def _views(self, metadata: Any) -> list[CandidateView]:
+        """What applies to the client of the files, and of each template; worked out once per request."""
+        memo = request_memo()
+        key = ("candidates", self, metadata)
+        views: list[CandidateView] | None = memo.get(key)
+        if views is None:
+            views = [self._index.view(metadata)]
+            views += [self._rendered_index(file, metadata).view(metadata) for file in self._templates]
+            request_memo()[key] = views
+        return views
 
     def _rendered_index(self, file: PriorityStructFile, metadata: Any) -> CandidateIndex:
-        """The candidates of a template for this client, made once per request; none if it cannot be rendered."""
-        memo = request_memo()
-        key = ("candidates", file, metadata)
-        if key not in memo:
-            try:
-                candidates = list(candidates_of(file.rendered(metadata).root, file))
-            except PluginExecutionError as err:
-                self.logger.error("%s for %s, the file is left out", err, metadata.hostname)
-                candidates = []
-            memo[key] = CandidateIndex(candidates, patterns=self.use_patterns)
-        index: CandidateIndex = memo[key]
-        return index
+        """The candidates of a template for this client; none if it cannot be rendered."""
+        try:
+            candidates = list(candidates_of(file.rendered(metadata).root, file))
+        except PluginExecutionError as err:
+            self.logger.error("%s for %s, the file is left out", err, metadata.hostname)
+            candidates = []
+        return CandidateIndex(candidates, patterns=self.use_patterns)
 
     def _matches(self, entry: xml.Element, metadata: Any, candidate: xml.Element) -> bool:
         """Whether CANDIDATE, of the entry's tag, is for ENTRY."""

@@ -30,9 +30,9 @@ class Rules(PrioDir):
         return bool(self.settings.rules_replace_name)
 
     def _apply(self, entry: xml.Element, candidate: Candidate, metadata: Any) -> None:
-        before = set(entry.attrib)
+        before = set(entry.attrib) if self.replaces_name else None
         super()._apply(entry, candidate, metadata)
-        if self.replaces_name:
+        if before is not None:
             name = entry.get("name", "")
             for key in set(entry.attrib) - before:
                 entry.set(key, with_name(entry.get(key, ""), name))

@@ -12,6 +12,7 @@ from bcfg2.options import Options
 from bcfg2.server.filemonitor import FileMonitor, find_monitor
 from bcfg2.server.filemonitor.monitor import IGNORED
 from bcfg2.server.versioned import Versioned, reading
+from tests.support import await_condition
 
 
 class Owner:
@@ -343,3 +344,21 @@ def test_wait_returns_false_after_shutdown(inotify):
     started(monitor, repo)
     threading.Timer(0.05, monitor.shutdown).start()
     assert monitor.wait() is False
+
+
+def test_what_is_still_being_written_is_left_for_the_next_batch(inotify):
+    monitor, repo = inotify
+    monitor.settle_time = 3600.0
+    monitor.settle_limit = 7200.0
+    owner = started(monitor, repo)
+    (repo / "x").write_text("1")
+    await_condition(monitor.pending)
+    late = Owner()
+    monitor.AddMonitor(repo / "y", late)
+    monitor.handle_event_set()
+    assert late.take() == [(str(repo / "y"), "endExist")]
+    assert owner.take() == []
+    assert monitor.pending()
+    monitor.settle_time = 0.0
+    monitor.handle_event_set()
+    assert owner.take() == [("x", "created")]

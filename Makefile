@@ -1,0 +1,83 @@
+# make demo     the example site: server, two clients, a whole conversation
+# make serve    the same, and the server goes on until Ctrl-C (PORT=6789)
+# make test     every check there is
+# make bench    what the server does in a second, against the released one
+#
+# Everything that is installed or made goes to var/.
+
+VENV := var/venv
+BIN := $(VENV)/bin
+# Tests that run at once.
+JOBS ?= 2
+# The same examples in each run, and no complaints of Hypothesis about a slow machine.
+PYTEST := -n $(JOBS) --hypothesis-profile ci
+PORT ?= 6789
+
+PYTHON = $(shell .ci/python)
+PYTHON_VERSION = $(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+# The other Pythons that are supported and found on this machine.
+OTHERS = $(foreach version,$(filter-out $(PYTHON_VERSION),3.11 3.12 3.13),$(if $(shell .ci/python $(version)),$(version)))
+WHAT_TO_INSTALL := pyproject.toml setup.py .ci/venv
+
+.PHONY: help demo serve test lint types unit docs package pythons bench clean
+.NOTPARALLEL:
+.PRECIOUS: var/venv-%/test.stamp
+
+help:
+	@sed -n 's/^# make/make/p' Makefile
+
+demo: $(VENV)/demo.stamp
+	$(BIN)/python examples/demo.py
+
+serve: $(VENV)/demo.stamp
+	$(BIN)/python examples/demo.py --serve --port $(PORT)
+
+test: lint types unit docs package pythons
+	@echo "All checks passed."
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(VENV)/dev.stamp
+	$(BIN)/mypy
+
+unit: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest $(PYTEST)
+
+docs: $(VENV)/dev.stamp
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs var/docs
+
+# What "pip install ." gives works away from this folder.
+package: $(VENV)/dev.stamp
+	rm -rf build var/package
+	$(BIN)/python -m venv var/package
+	var/package/bin/pip install --quiet --disable-pip-version-check .
+	cd / && $(CURDIR)/var/package/bin/bcfg2-server --version
+	cd / && $(CURDIR)/var/package/bin/python -c 'import bcfg2, pathlib; pathlib.Path(bcfg2.__file__).with_name("py.typed").stat()'
+
+pythons: $(VENV)/dev.stamp
+	@for version in $(OTHERS); do \
+	    $(MAKE) --no-print-directory pytest-$$version || exit; \
+	done
+
+pytest-%: var/venv-%/test.stamp
+	var/venv-$*/bin/python -m pytest $(PYTEST) --ignore tests/real
+
+bench: $(VENV)/dev.stamp
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf var build bcfg2.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/demo.stamp: $(WHAT_TO_INSTALL)
+	.ci/venv $(VENV) "$(PYTHON)" ".[genshi,jinja2,inotify,yaml]"
+	@touch $@
+
+$(VENV)/dev.stamp: $(WHAT_TO_INSTALL)
+	.ci/venv $(VENV) "$(PYTHON)" ".[dev]"
+	@touch $@ $(VENV)/demo.stamp
+
+var/venv-%/test.stamp: $(WHAT_TO_INSTALL)
+	.ci/venv var/venv-$* "$(shell .ci/python $*)" ".[test]"
+	@touch $@

@@ -1,0 +1,62 @@
+"""Cfg: the contents of files, from a tree that mirrors the paths on the clients."""
+
+import os
+from collections.abc import Iterable
+from typing import ClassVar
+
+from bcfg2.options import BooleanOption, ComponentOption, Option
+from bcfg2.options.components import find_in
+from bcfg2.server.plugin import GroupSpool
+from bcfg2.server.plugin.services import CoreInterface
+from bcfg2.server.plugins.cfg.entryset import CfgEntrySet
+from bcfg2.server.plugins.cfg.handlers import CfgHandler
+from bcfg2.server.plugins.cfg.lookup import HandlerTable
+from bcfg2.server.plugins.cfg.templates import CfgTemplateGenerator, TemplateEngine
+
+
+class Cfg(GroupSpool):
+    """The generator of ``Path`` entries with contents: plain files, templates, and whatever else has a handler."""
+
+    options: ClassVar[list[Option]] = [
+        *GroupSpool.options,
+        ComponentOption(
+            "cfg",
+            "handlers",
+            default=[
+                "CfgExternalCommandVerifier",
+                "CfgGenshiGenerator",
+                "CfgInfoXML",
+                "CfgJinja2Generator",
+                "CfgPlaintextGenerator",
+            ],
+            find=find_in("bcfg2.server.plugins.cfg"),
+            multiple=True,
+            on_missing="warn",
+            help="The kinds of files that are understood",
+        ),
+        BooleanOption(
+            "cfg", "validation", default=True, flags=("--cfg-validation",), help="Whether contents are checked (:test)"
+        ),
+    ]
+
+    def __init__(self, core: CoreInterface) -> None:
+        super().__init__(core)
+        handlers: Iterable[type[CfgHandler]] = core.options.cfg_handlers
+        #: Where the handler of a file is looked up.
+        self.handlers = HandlerTable(handlers)
+        #: The template engines by class: one for all files.
+        self.engines: dict[type[TemplateEngine], TemplateEngine] = {
+            kind: kind(core)
+            for kind in {handler.engine for handler in handlers if issubclass(handler, CfgTemplateGenerator)}
+        }
+        self._told: set[type[CfgHandler]] = set()
+
+    def make_entry_set(self, folder: str) -> CfgEntrySet:
+        return CfgEntrySet(self, os.path.basename(folder), os.path.join(self.data, folder))
+
+    def note_use(self, handler: type[CfgHandler]) -> None:
+        """Warn once of a HANDLER that is not for good, now that there is a file for it."""
+        kinds = [kind for kind in ("experimental", "deprecated") if getattr(handler, kind)]
+        if kinds and handler not in self._told:
+            self._told.add(handler)
+            self.logger.warning("Files are in use for the handler %s, which is %s", handler.__name__, kinds[0])
