@@ -12,6 +12,7 @@ answer from arriving is an :exc:`RPCError`, whose text says what happened, to wh
 import base64
 import http.client
 import logging
+import re
 import ssl
 import time
 import urllib.parse
@@ -19,14 +20,49 @@ import xmlrpc.client
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-from xml.parsers import expat
 
+from bcfg2.options import (
+    CA,
+    CLIENT_CERTIFICATE,
+    CLIENT_KEY,
+    PASSWORD,
+    PROTOCOL,
+    RETRIES,
+    RETRY_DELAY,
+    SERVER,
+    SERVER_COMMON_NAMES,
+    TIMEOUT,
+    USER,
+    Option,
+    Options,
+)
+from bcfg2.unmarshal import unmarshal
 from bcfg2.version import __version__
+from bcfg2.xml import legal
 
 logger = logging.getLogger("bcfg2.rpc")
 
 #: Bytes of an answer that are read unless a :class:`Proxy` is told otherwise.
 SIZE_LIMIT = 256 * 1024 * 1024
+
+#: The options of a command that calls a server; see :meth:`Proxy.from_options`.
+OPTIONS: tuple[Option, ...] = (
+    SERVER,
+    USER,
+    PASSWORD,
+    PROTOCOL,
+    CA,
+    CLIENT_CERTIFICATE,
+    CLIENT_KEY,
+    SERVER_COMMON_NAMES,
+    TIMEOUT,
+    RETRIES,
+    RETRY_DELAY,
+)
+
+#: Seconds, about 24 days: the system cannot wait longer.
+_LONGEST = 2_000_000.0
+_METHOD = re.compile(r"[A-Za-z0-9_.:/]+")
 
 
 class RPCError(Exception):
@@ -79,7 +115,7 @@ class Proxy:
     `server_common_names`
         Names of which the server's certificate must have one, as common name or alternative name.  They need `ca`.
     `timeout`
-        Seconds that connecting, and each read, may take; None: any time.
+        Seconds that connecting, and each read, may take; None, and zero or less: any time.
     `retries`, `retry_delay`
         How often a call is tried in all, and the seconds in between.  What cannot pass by itself (refused credentials,
         a wrong certificate, a fault) is not tried again.
@@ -112,15 +148,31 @@ class Proxy:
         self._server = f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
         self._names = frozenset(server_common_names)
         self._context = _context(self._server, ca, cert, key, self._names)
-        self._timeout = timeout
+        self._timeout = min(timeout, _LONGEST) if timeout and timeout > 0 else None
         self._tries = max(1, retries)
-        self._retry_delay = retry_delay
+        self._retry_delay = min(max(0.0, retry_delay), _LONGEST)
         self._source_address = (source_address, 0) if source_address else None
         self._size_limit = size_limit
         self._headers = {"Content-Type": "text/xml", "User-Agent": f"bcfg2/{__version__}", "Connection": "close"}
         if user is not None and password is not None:
-            token = base64.b64encode(f"{user}:{password}".encode())
+            token = base64.b64encode(f"{user}:{password}".encode("utf-8", "surrogateescape"))
             self._headers["Authorization"] = f"Basic {token.decode('ascii')}"
+
+    @classmethod
+    def from_options(cls, options: Options) -> "Proxy":
+        """The server that OPTIONS, those of :data:`OPTIONS`, tell of."""
+        return cls(
+            options.components_bcfg2,
+            user=options.communication_user,
+            password=options.communication_password,
+            ca=options.communication_ca,
+            cert=options.communication_certificate,
+            key=options.communication_key,
+            server_common_names=options.communication_servercommonnames,
+            timeout=options.communication_timeout,
+            retries=options.communication_retries,
+            retry_delay=options.communication_retry_delay,
+        )
 
     def __getattr__(self, name: str) -> "RemoteMethod":
         if name.startswith("_"):
@@ -131,8 +183,11 @@ class Proxy:
         return f"<Proxy for {self._server}>"
 
     def call(self, method: str, *args: Any) -> Any:
-        """What METHOD answers to ARGS; :exc:`xmlrpc.client.Fault` or :exc:`RPCError` if it does not."""
-        body = xmlrpc.client.dumps(args, method, allow_none=True).encode("utf-8", "xmlcharrefreplace")
+        """What METHOD answers to ARGS; :exc:`xmlrpc.client.Fault` or :exc:`RPCError` if it does not.
+
+        :exc:`ValueError` if the call cannot be written as XML-RPC.
+        """
+        body = _encode(method, args)
         for left in range(self._tries - 1, -1, -1):
             try:
                 return decode(self._post(body), f"{method} of {self._server}")
@@ -214,31 +269,28 @@ class RemoteMethod:
 def decode(body: bytes, what: str) -> Any:
     """The value that the XML-RPC answer BODY holds; WHAT names its origin in errors.
 
-    Raises :exc:`xmlrpc.client.Fault` if it holds a fault and :exc:`RPCAnswerError` if it is no XML-RPC answer.  A
-    document type, and with it every entity of one's own, is refused.
+    Raises :exc:`xmlrpc.client.Fault` if it holds a fault and :exc:`RPCAnswerError` if it is no XML-RPC answer.
     """
-    target = xmlrpc.client.Unmarshaller(use_builtin_types=True)
-    target.xml("", None)  # no encoding: the parser hands over text
-    parser = expat.ParserCreate()
-    parser.buffer_text = True
-    parser.StartElementHandler = target.start
-    parser.EndElementHandler = target.end
-    parser.CharacterDataHandler = target.data
-    parser.StartDoctypeDeclHandler = _refuse_doctype
     try:
-        parser.Parse(body, True)
-        values = target.close()
-    except xmlrpc.client.Fault:
-        raise
-    except Exception as err:  # noqa: BLE001 - the unmarshaller raises whatever its many conversions raise
-        raise RPCAnswerError(f"{what}: the answer is no XML-RPC: {err or type(err).__name__}") from None
+        values, _ = unmarshal(body)
+    except ValueError as err:
+        raise RPCAnswerError(f"{what}: the answer is no XML-RPC: {err}") from None
     if len(values) != 1:
         raise RPCAnswerError(f"{what}: the answer holds {len(values)} values instead of one")
     return values[0]
 
 
-def _refuse_doctype(*_: Any) -> None:
-    raise ValueError("it has a document type")
+def _encode(method: str, args: tuple[Any, ...]) -> bytes:
+    """The call of METHOD with ARGS; :exc:`ValueError` if XML-RPC cannot carry it."""
+    if not _METHOD.fullmatch(method):
+        raise ValueError(f"{method!r} cannot be the name of a method")
+    try:
+        text = xmlrpc.client.dumps(args, method, allow_none=True)
+    except (TypeError, OverflowError, RecursionError) as err:
+        raise ValueError(f"{method}: an argument cannot be sent: {err}") from None
+    if legal(text) != text:
+        raise ValueError(f"{method}: an argument holds a character that XML cannot carry")
+    return text.encode("utf-8")
 
 
 def _parts(url: str) -> tuple[str, int, str]:

@@ -2,14 +2,17 @@
 
 import os
 import pwd
+import shutil
 import signal
 import socket
+import tempfile
 import time
 import xmlrpc.client
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import Certificate
 from tests.support import ServerProcess, await_condition, insecure
 
 BUNDLE = '<Bundle><BoundService name="ntpd" status="on"/></Bundle>'
@@ -309,22 +312,31 @@ def test_a_daemon_that_cannot_start_says_so_and_leaves_no_pid_file(daemon):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give up privileges")
 @pytest.mark.parametrize("background", [False, True])
-def test_privileges_are_given_up(daemon, certificate, background):
-    server, pidfile = daemon
+def test_privileges_are_given_up(certificate, background):
     nobody = pwd.getpwnam("nobody")
-    server.conf.write_text(server.conf.read_text().replace("[server]\n", "[server]\nuser = nobody\ngroup = nogroup\n"))
-    server.log.touch()
-    for path in (server.folder, *server.folder.rglob("*"), certificate.key, certificate.cert):
-        os.chown(path, nobody.pw_uid, nobody.pw_gid)
-        for parent in path.parents:
-            if parent.owner() == "root" and len(parent.parts) > 2:
-                parent.chmod(parent.stat().st_mode | 0o011)  # pytest's own folders keep others out
-    if background:
-        assert start_daemon(server, pidfile).returncode == 0
-        pid = int(pidfile.read_text())
-    else:
-        pid = server.start().process.pid
-    status = Path(f"/proc/{pid}/status").read_text()
-    assert f"\nUid:\t{nobody.pw_uid}\t{nobody.pw_uid}\t{nobody.pw_uid}\t{nobody.pw_uid}\n" in status
-    assert "\nUmask:\t0077\n" in status
-    assert service_status(server) == "on"
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders keep other users out
+        folder = Path(name)
+        copy = Certificate(folder / "cert.pem", folder / "key.pem")
+        for source, target in zip(certificate, copy, strict=True):
+            shutil.copy(source, target)
+        settings = {"server.user": "nobody", "server.group": "nogroup"}
+        server = ServerProcess(folder, copy, files={"Bundler/base.xml": BUNDLE}, settings=settings)
+        server.log.touch()
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, nobody.pw_uid, nobody.pw_gid)
+        pidfile = folder / "run" / "bcfg2.pid"
+        if background:
+            assert start_daemon(server, pidfile).returncode == 0
+            pid = int(pidfile.read_text())
+        else:
+            pid = server.start().process.pid
+        try:
+            status = Path(f"/proc/{pid}/status").read_text()
+            assert f"\nUid:\t{nobody.pw_uid}\t{nobody.pw_uid}\t{nobody.pw_uid}\t{nobody.pw_uid}\n" in status
+            assert "\nUmask:\t0077\n" in status
+            assert service_status(server) == "on"
+        finally:
+            os.kill(pid, signal.SIGTERM)
+            if server.process is not None:
+                server.process.wait(20)
+            await_condition(lambda: not os.path.exists(f"/proc/{pid}"))

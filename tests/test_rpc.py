@@ -253,6 +253,29 @@ def test_a_url_that_cannot_be_called_is_refused_without_showing_secrets(url: str
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("method", ["", "a b", "<a/>", "größe", "a\n"])
+def test_what_cannot_be_a_name_of_a_method_is_not_called(certificates: Certificates, method: str) -> None:
+    with serving(certificates.server, reply(answer(1))) as server, pytest.raises(ValueError, match="name of a method"):
+        Proxy(server.url, ca=certificates.ca).call(method)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("argument", ["a\0b", "\udcff", {"\x1b": 1}, 2**31, object(), {1: 2}])
+def test_an_argument_that_xmlrpc_cannot_carry_is_not_sent(certificates: Certificates, argument: Any) -> None:
+    with (
+        serving(certificates.server, reply(answer(1))) as server,
+        pytest.raises(ValueError, match=r"^ping: an argument"),
+    ):
+        Proxy(server.url, ca=certificates.ca).ping(argument)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("timeout", [None, 0, -1, 1e30])
+def test_without_a_timeout_and_with_an_endless_one_calls_are_made(certificates: Certificates, timeout: Any) -> None:
+    with serving(certificates.server, reply(b"", 500), reply(answer(1))) as server:
+        assert Proxy(server.url, ca=certificates.ca, timeout=timeout, retry_delay=-1).ping() == 1
+
+
 # --- who the server is ------------------------------------------------------------------------------------------------
 
 
@@ -468,6 +491,11 @@ def test_bytes_and_dates_arrive_as_python_types() -> None:
 def test_what_is_no_answer_is_told_so(body: bytes) -> None:
     with pytest.raises(RPCAnswerError, match=r"^GetConfig of server: "):
         decode(body, "GetConfig of server")
+
+
+def test_values_nested_without_end_are_refused() -> None:
+    with pytest.raises(RPCAnswerError, match=r"^test: .* nested more than"):
+        decode(b"<methodResponse>" + b"<array><data><value>" * 1000, "test")
 
 
 def test_document_types_and_entities_are_refused() -> None:

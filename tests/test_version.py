@@ -90,11 +90,12 @@ def test_the_empty_level_is_below_every_release_of_its_number():
 def test_is_greater_than_no_version(nothing):
     version = parse_version("0.0.0pre0")
     assert version > nothing and version >= nothing and version != nothing
-    assert not version < nothing and not version <= nothing and not version == nothing
+    assert not version < nothing and not version <= nothing
+    assert (version == nothing) is False
 
 
 def test_none_on_the_left_is_less():
-    assert None < parse_version("1.0.0")
+    assert parse_version("1.0.0") > None
 
 
 def test_equal_versions_are_one_key():

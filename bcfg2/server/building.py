@@ -18,13 +18,16 @@ A fault costs what it hit: an entry, a structure, or (where the document would b
 import logging
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 from xmlrpc.client import Fault
 
 from lxml import etree
 
+from bcfg2.server.bindings import Bindings, Recipe, Variant
 from bcfg2.server.plugin import (
     ClientRunHooks,
+    Dependencies,
     Generator,
     GoalValidator,
     PluginExecutionError,
@@ -32,8 +35,9 @@ from bcfg2.server.plugin import (
     StructureValidator,
     ValidationError,
 )
+from bcfg2.server.plugin.interfaces import union
 from bcfg2.server.statistics import stats, track_statistics
-from bcfg2.server.versioned import reading, request_memo
+from bcfg2.server.versioned import Versioned, reading, request_memo
 from bcfg2.xml import Element, attributes, is_element, legal, sort_xml
 
 EntryBinder = Callable[[Element, Any], None]
@@ -45,7 +49,12 @@ class ConfigurationBuilder:
     """The part of a core that builds configurations; `plugins_by_type` and `build_metadata` come from the core."""
 
     logger: logging.Logger
-    revision: str
+    options: Any
+    fam: Any
+    _bindings: tuple[int, Any, Bindings] | None = None  # with the batch of file events and the options they are for
+
+    #: The revision of the repository as the Version plugin tells it; ``-1`` without one.
+    revision: Versioned[str] = Versioned("-1")
 
     def plugins_by_type(self, base_cls: type) -> list[Any]:
         raise NotImplementedError
@@ -61,8 +70,8 @@ class ConfigurationBuilder:
         """
         begun = time.monotonic()
         with reading():
+            metadata = self.build_metadata(client)  # which may register the client, and then see a newer state
             config = etree.Element("Configuration", {"version": "2.0", "revision": self.revision})
-            metadata = self.build_metadata(client)
             self.client_run_hook("start_client_run", metadata)
             try:
                 structures = self.GetStructures(metadata)
@@ -145,27 +154,101 @@ class ConfigurationBuilder:
     @track_statistics()
     def BindStructures(self, structures: list[Element], metadata: Any, config: Element) -> None:
         """Bind all entries of STRUCTURES and append these to CONFIG; one that fails as a whole is left out."""
+        bindings = self._present_bindings()
         for structure in structures:
             try:
-                self.BindStructure(structure, metadata)
-                config.append(structure)
+                config.append(self._bound(structure, metadata, bindings))
             except Exception:
                 self.logger.exception("Cannot bind structure %s of %s", structure.get("name"), metadata.hostname)
+
+    def _present_bindings(self) -> Bindings:
+        """What has been bound in advance for the state of the repository that this request sees."""
+        batch, options = self.fam.batch, self.options
+        kept = self._bindings
+        if kept is not None and kept[0] == batch and kept[1] is options:
+            return kept[2]
+        bindings = Bindings(options.caching_bound_structures)
+        if kept is None or kept[0] <= batch:
+            self._bindings = (batch, options, bindings)
+        return bindings
+
+    @track_statistics("BindStructure")
+    def _bound(self, structure: Element, metadata: Any, bindings: Bindings) -> Element:
+        """STRUCTURE with all entries bound: itself, or a copy of what has been bound in advance."""
+        key = bindings.key(structure)
+        recipe = bindings.recipe(key)
+        if recipe is None:
+            recipe = Recipe([self._depends_on(entry) for entry in structure])
+            bindings.add_recipe(key, recipe)
+        signature = recipe.signature(metadata)
+        variant = recipe.variants.get(signature)
+        if variant is None:
+            variant = self._bind_in_advance(structure, recipe, metadata)
+            bindings.add_variant(recipe, signature, variant)
+        bound, unbound = variant.copy()
+        for entry in unbound:
+            self._bind_or_fail(entry, metadata)
+        return bound
+
+    def _depends_on(self, entry: Element) -> Dependencies | None:
+        """What of a client decides how ENTRY is bound; None if anything may."""
+        if not is_element(entry) or is_bound(entry):
+            return Dependencies()
+        generators = self.plugins_by_type(Generator)
+        if "altsrc" in entry.attrib or any(type(item).depends_on is Generator.depends_on for item in generators):
+            return None
+        name = entry.get("name")
+        listed = [plugin for plugin in generators if name in plugin.Entries.get(entry.tag, _NOBODY)]
+        found = [plugin.depends_on(entry) for plugin in listed or generators]
+        if None in found or len(listed) > 1:
+            return None
+        return union(found)
+
+    def _bind_in_advance(self, structure: Element, recipe: Recipe, metadata: Any) -> Variant:
+        """STRUCTURE with those entries bound for which that can be told in advance, and that do not fail."""
+        bound = deepcopy(structure)
+        unbound = []
+        for entry, dependencies in zip(list(bound), recipe.in_advance, strict=True):
+            if not is_element(entry):
+                bound.remove(entry)
+            elif dependencies is None or not self._try_to_bind(entry, metadata):
+                unbound.append(entry)
+        sort_xml(bound)
+        return Variant(bound, tuple(bound.index(entry) for entry in unbound))
+
+    def _try_to_bind(self, entry: Element, metadata: Any) -> bool:
+        """Bind ENTRY; if that fails leave it as it is, to be bound, and to fail, for each request."""
+        if is_bound(entry):
+            entry.tag = entry.tag[5:]
+            return True
+        before = deepcopy(entry)
+        try:
+            binder = self._binder(entry, metadata)[0]
+            if binder is not None:
+                binder(entry, metadata)
+                if entry.get("failure") is None:
+                    return True
+        except Exception as err:  # noqa: BLE001 - a generator may raise anything; it will again, and be logged then
+            self.logger.debug("Cannot bind %s %s in advance: %s", before.tag, before.get("name"), err)
+        restore(entry, before)
+        return False
 
     @track_statistics()
     def BindStructure(self, structure: Element, metadata: Any) -> None:
         """Bind all entries of STRUCTURE in place; one that cannot be bound gets the attribute ``failure``."""
         for entry in structure:
-            if not is_element(entry):
-                continue
-            tag = entry.tag
-            if tag.startswith("Bound"):
-                entry.tag = tag[5:]
-                continue
-            try:
-                self.Bind(entry, metadata)
-            except Exception as err:  # noqa: BLE001 - costs this entry only
-                self._failed(entry, err, metadata)
+            if is_element(entry):
+                self._bind_or_fail(entry, metadata)
+
+    def _bind_or_fail(self, entry: Element, metadata: Any) -> None:
+        """Bind the child ENTRY of a structure; if that fails, mark it and say so."""
+        if is_bound(entry):
+            entry.tag = entry.tag[5:]
+            return
+        try:
+            self.Bind(entry, metadata)
+        except Exception as err:  # noqa: BLE001 - costs this entry only
+            self._failed(entry, err, metadata)
 
     def _failed(self, entry: Element, err: Exception, metadata: Any) -> None:
         expected = isinstance(err, PluginExecutionError)
@@ -192,8 +275,7 @@ class ConfigurationBuilder:
     def _bind_altsrc(self, entry: Element, metadata: Any) -> None:
         """Bind ENTRY as the entry that altsrc names; if that fails, as itself."""
         name = entry.get("name", "")
-        before = attributes(entry)
-        text, children = entry.text, list(entry)
+        before = deepcopy(entry)
         source = entry.attrib.pop("altsrc")
         entry.set("realname", name)
         entry.set("name", source)
@@ -202,7 +284,8 @@ class ConfigurationBuilder:
         except Exception as err:  # noqa: BLE001 - a generator may raise anything; the true name is tried
             reason = str(err)
         else:
-            del entry.attrib["realname"]
+            if "realname" in entry.attrib:
+                del entry.attrib["realname"]
             if entry.get("failure") is None:
                 entry.set("name", name)
                 return
@@ -210,35 +293,34 @@ class ConfigurationBuilder:
         self.logger.error(
             "%s: cannot bind %s %s as %s (%s), trying its own name", metadata.hostname, entry.tag, name, source, reason
         )
-        del before["altsrc"]
-        entry.attrib.clear()
-        for key, value in before.items():
-            entry.set(key, value)
-        entry.text = text
-        entry[:] = children
+        del before.attrib["altsrc"]
+        restore(entry, before)
         self._bind(entry, metadata)
 
     def _bind(self, entry: Element, metadata: Any) -> None:
+        binder, willing = self._binder(entry, metadata)
+        if binder is not None:
+            binder(entry, metadata)
+            return
+        entry.set("failure", "no matching generator")
+        self.logger.error(
+            "%s: no matching generator for %s %s%s",
+            metadata.hostname,
+            entry.tag,
+            entry.get("name"),
+            f", several could bind it: {_names(willing)}" if willing else "",
+        )
+
+    def _binder(self, entry: Element, metadata: Any) -> tuple[EntryBinder | None, list[Any]]:
+        """What binds ENTRY; None if not just one generator can, and those that could."""
         tag, name = entry.tag, entry.get("name")
         found = [(plugin, names[name]) for plugin, names in self._listing(tag) if name in names]
-        if not found:
-            generators = self.plugins_by_type(Generator)
-            willing = [plugin for plugin in generators if plugin.HandlesEntry(entry, metadata)]
-            if len(willing) == 1:
-                willing[0].HandleEntry(entry, metadata)
-                return
-            entry.set("failure", "no matching generator")
-            self.logger.error(
-                "%s: no matching generator for %s %s%s",
-                metadata.hostname,
-                tag,
-                name,
-                f", several could bind it: {_names(willing)}" if willing else "",
-            )
-        elif len(found) == 1:
-            found[0][1](entry, metadata)
-        else:
+        if len(found) == 1:
+            return found[0][1], []
+        if found:
             raise PluginExecutionError(f"several generators list {tag} {name}: {_names([item[0] for item in found])}")
+        willing = [item for item in self.plugins_by_type(Generator) if item.HandlesEntry(entry, metadata)]
+        return (willing[0].HandleEntry if len(willing) == 1 else None), willing
 
     def _listing(self, tag: str) -> list[tuple[Any, dict[str, EntryBinder]]]:
         """The generators that list entries of TAG by name, with these; looked up once per request."""
@@ -252,6 +334,20 @@ class ConfigurationBuilder:
                 if (names := plugin.Entries.get(tag, _NOBODY))
             ]
         return listing
+
+
+def is_bound(entry: Element) -> bool:
+    """Whether ENTRY goes to the client as it is, but for the prefix of its tag."""
+    return entry.tag.startswith("Bound") and entry.tag != "Bound"
+
+
+def restore(entry: Element, before: Element) -> None:
+    """Make ENTRY what BEFORE, a copy of it that is given up, was."""
+    entry.attrib.clear()
+    for key, value in attributes(before).items():
+        entry.set(key, value)
+    entry.text = before.text
+    entry[:] = list(before)
 
 
 def _names(plugins: list[Any]) -> str:

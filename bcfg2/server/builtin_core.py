@@ -1,20 +1,40 @@
 """The core that serves with the standard library's servers; the default."""
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 from xmlrpc.client import Fault
 
 from bcfg2.log import log_file_descriptors
-from bcfg2.options import BooleanOption, FloatOption, IntOption, Options, SizeOption
+from bcfg2.options import BooleanOption, FloatOption, IntOption, Option, Options, SizeOption, types
 from bcfg2.options.common import PROTOCOL, SERVER, SERVER_CERTIFICATE, SERVER_KEY
+from bcfg2.server import systemd
 from bcfg2.server.core import NO_SUCH_METHOD, CoreInitError, NetworkCore, NoExposedMethod
 from bcfg2.server.daemonize import Daemon
+from bcfg2.server.limits import Limits, allow_descriptors
+from bcfg2.server.monitoring import Monitoring
 from bcfg2.server.plugin.interfaces import Address
-from bcfg2.server.ssl_server import Limits, ServerError, XMLRPCServer
+from bcfg2.server.ssl_server import Page, ServerError, XMLRPCServer
+from bcfg2.xml import Element
 
 _LIMITS = Limits()
+
+#: Seconds without a turn of the loop that accepts connections after which it counts as hanging.
+_PATIENCE = 10.0
+
+
+def _at_least(low: float, parse: Callable[[str], float]) -> Callable[[str], float]:
+    """PARSE for values of LOW or more."""
+
+    def parsed(text: str) -> float:
+        value = parse(text)
+        if value < low:
+            raise ValueError(f"less than {low:g}")
+        return value
+
+    return parsed
 
 
 class BuiltinCore(NetworkCore):
@@ -28,29 +48,73 @@ class BuiltinCore(NetworkCore):
         SERVER_CERTIFICATE,
         SERVER_KEY,
         PROTOCOL,
+        Option("communication", "ciphers", help="Ciphers for TLS 1.2, as OpenSSL lists them; none: the library's own"),
         BooleanOption("server", "listen_all", default=False, flags=("--listen-all",), help="Listen on all interfaces"),
-        IntOption("server", "max_connections", default=_LIMITS.connections, help="Connections served at once"),
+        IntOption(
+            "server",
+            "max_connections",
+            default=_LIMITS.connections,
+            parse=_at_least(1, types.integer),
+            help="Connections served at once",
+        ),
+        IntOption(
+            "server",
+            "max_connections_per_address",
+            default=_LIMITS.connections_per_address,
+            parse=_at_least(1, types.integer),
+            help="Connections from one address",
+        ),
+        SizeOption("server", "max_head", default=_LIMITS.head, help="Bytes of a request's first line and headers"),
         SizeOption("server", "max_body", default=_LIMITS.body, help="Bytes of a request's body"),
         FloatOption(
             "server",
             "io_timeout",
             default=_LIMITS.timeout,
-            help="Seconds for a TLS handshake, and for each read or write",
+            parse=_at_least(0.01, types.number),
+            help="Seconds for a TLS handshake, for a request's head, and for any silence in a body or an answer",
+        ),
+        SizeOption(
+            "server",
+            "min_rate",
+            default=_LIMITS.rate,
+            parse=_at_least(1, types.size),
+            help="Bytes in a second at which bodies and answers have to pass, on average",
         ),
         FloatOption(
-            "server", "idle_timeout", default=_LIMITS.idle, help="Seconds that a connection stays open between requests"
+            "server",
+            "idle_timeout",
+            default=_LIMITS.idle,
+            parse=_at_least(0, types.number),
+            help="Seconds that a connection stays open between requests",
         ),
         FloatOption(
             "server",
             "stop_timeout",
             default=_LIMITS.stop,
+            parse=_at_least(0, types.number),
             help="Seconds that running requests get when the server stops",
         ),
+        IntOption(
+            "server",
+            "login_failures",
+            default=_LIMITS.login_failures,
+            parse=_at_least(0, types.integer),
+            help="Wrong credentials from one address before answers to it are delayed; one a second is forgotten",
+        ),
+        FloatOption(
+            "server",
+            "login_delay",
+            default=_LIMITS.login_delay,
+            parse=_at_least(0, types.number),
+            help="Seconds by which these answers are delayed",
+        ),
+        *Monitoring.options,
     ]
 
     def __init__(self, options: Options, reread: Callable[[], Options] | None = None) -> None:
         super().__init__(options, reread)
         self.server: XMLRPCServer | None = None
+        self.monitoring = Monitoring(self)
 
     @property
     def context(self) -> Any:
@@ -67,6 +131,7 @@ class BuiltinCore(NetworkCore):
     def _run(self) -> bool:
         """Open the listening socket; connections wait until :meth:`_block` serves them."""
         options = self.options
+        allow_descriptors(options.server_max_connections, self.logger)
         try:
             self.server = XMLRPCServer(
                 options.server_listen_all,
@@ -77,33 +142,64 @@ class BuiltinCore(NetworkCore):
                 protocol=options.communication_protocol,
                 limits=Limits(
                     connections=options.server_max_connections,
+                    connections_per_address=options.server_max_connections_per_address,
+                    head=options.server_max_head,
                     body=options.server_max_body,
                     timeout=options.server_io_timeout,
+                    rate=options.server_min_rate,
                     idle=options.server_idle_timeout,
                     stop=options.server_stop_timeout,
+                    login_failures=options.server_login_failures,
+                    login_delay=options.server_login_delay,
                 ),
+                ciphers=options.communication_ciphers,
             )
         except ServerError as err:
             raise CoreInitError(str(err)) from err
         self.server.register_instance(self)
+        self.monitoring.show_connections(self.server.counters)
+        systemd.notify("STATUS=Reading the repository")
         return True
 
     def _block(self) -> None:
         assert self.server is not None
         serving = threading.Thread(target=self.server.serve_forever, args=(0.05,), name="server", daemon=True)
         serving.start()
-        host, port = self.server.server_address[:2]
+        host, port = map(str, self.server.server_address[:2])
         self.logger.info("Serving on %s port %s", host, port)
         self.ready()
+        systemd.notify("READY=1", f"STATUS=Serving on {host} port {port}")
+        watchdog = systemd.Watchdog(self._what_hangs)
+        watchdog.start()
         self.terminate.wait()
         self.logger.info("Stopping")
+        systemd.notify("STOPPING=1", "STATUS=Stopping")
+        watchdog.stop()
         self.server.stop()
         serving.join()
 
     def shutdown(self) -> None:
         super().shutdown()
+        self.monitoring.close()
         if self.server is not None:
             self.server.server_close()
+
+    def BuildConfiguration(self, client: str) -> Element:
+        begun = time.perf_counter()
+        try:
+            return super().BuildConfiguration(client)
+        finally:
+            self.monitoring.configurations.add(time.perf_counter() - begun)
+
+    # what the server asks
+
+    def called(self, method: str, outcome: str, seconds: float, received: int, sent: int) -> None:
+        """Note that a request was answered, see :meth:`Monitoring.called`."""
+        self.monitoring.called(method, outcome, seconds, received, sent)
+
+    def page(self, path: str, address: Address) -> Page | None:
+        """The page that a GET request for PATH is answered with; None: none for this caller."""
+        return self.monitoring.page(path, address)
 
     def _dispatch(self, method: str, arguments: tuple[Any, ...], address: Address) -> Any:
         """What METHOD answers to the client at ADDRESS; a fault if there is no such method."""
@@ -111,6 +207,19 @@ class BuiltinCore(NetworkCore):
             return self.dispatch(method, arguments, address)
         except NoExposedMethod:
             raise Fault(NO_SUCH_METHOD, f"Unknown method {method}") from None
+
+    # whether it serves
+
+    def unready(self) -> str:
+        return super().unready() or self._what_hangs()
+
+    def _what_hangs(self) -> str:
+        """Why the server does not serve although it should, in a few words; empty if it does."""
+        if self.fam_thread is None or not self.fam_thread.is_alive():
+            return "the file monitor has ended"
+        if self.server is None or time.monotonic() - self.server.turned > _PATIENCE:
+            return "no connections are accepted"
+        return ""
 
 
 def listening_address(url: str) -> tuple[str, int]:

@@ -31,6 +31,7 @@ from bcfg2.options import (
     ChoiceOption,
     ComponentOption,
     GroupOption,
+    IntOption,
     OctalOption,
     OptionError,
     Options,
@@ -56,10 +57,11 @@ from bcfg2.server.plugin import (
     Threaded,
     Version,
 )
-from bcfg2.server.plugin.interfaces import Address
+from bcfg2.server.plugin.interfaces import Address, ClientAddress
 from bcfg2.server.plugin.services import using
 from bcfg2.server.statistics import stats, track_statistics
-from bcfg2.server.versioned import reading, request_memo
+from bcfg2.server.storage import remove_leftovers
+from bcfg2.server.versioned import reading, request_memo, writing
 from bcfg2.xml import sort_xml
 
 __all__ = [
@@ -123,6 +125,12 @@ class Core(ConfigurationBuilder, ExposedMethods):
             choices=("off", "on", "initial", "cautious", "aggressive"),
             help="What of clients' metadata is kept between requests",
         ),
+        IntOption(
+            "caching",
+            "bound_structures",
+            default=5000,
+            help="How many structures are kept bound for clients that agree in what matters; 0: none",
+        ),
         BooleanOption("logging", "performance", default=False, help="Log statistics periodically"),
         TimeoutOption("logging", "performance_interval", default=300.0, help="Seconds between these logs"),
     ]
@@ -150,7 +158,6 @@ class Core(ConfigurationBuilder, ExposedMethods):
         self.plugin_blacklist: dict[str, list[str]] = {}
         self.metadata: Any = None
         self.metadata_cache = MetadataCache()
-        self.revision = "-1"
         #: Held while file events are handled.
         self.lock = threading.Lock()
         self.db_write_lock = threading.RLock()
@@ -160,6 +167,7 @@ class Core(ConfigurationBuilder, ExposedMethods):
         self.fam_thread: threading.Thread | None = None
         self.perflog_thread: threading.Thread | None = None
         self._by_type: dict[type, list[Any]] = {}
+        self._registrations: dict[str, list[int]] = {}  # plugin name -> of which paths it is told
         self._loaded = threading.Event()
         self._shutdown_lock = threading.Lock()
         self._is_shut_down = False
@@ -192,17 +200,31 @@ class Core(ConfigurationBuilder, ExposedMethods):
             self.logger.error("Several Metadata plugins, using %s", found[0].name)
         self.metadata = found[0]
         self.rmi = self._get_rmi()
+        self._remove_leftovers()
 
     def init_plugin(self, plugin: type) -> None:
         """Make an instance of the class PLUGIN; one that fails is left out, with an error line."""
         name = getattr(plugin, "name", plugin.__name__)
         try:
-            self.plugins[name] = plugin(self)
+            with self.fam.registering() as registrations:
+                self.plugins[name] = plugin(self)
+            self._registrations[name] = registrations
         except (PluginInitError, OSError) as err:
             self.logger.error("Plugin %s is not loaded: %s", name, err)
         except Exception:
             self.logger.exception("Plugin %s is not loaded", name)
         self._by_type.clear()
+
+    def _remove_leftovers(self) -> None:
+        """Remove what an earlier server, killed while it wrote, has left in the plugins' folders."""
+        for name in self.plugins:
+            try:
+                for path in remove_leftovers(Path(self.datastore) / name):
+                    self.logger.info("Removed %s, which was never finished", path)
+            except FileNotFoundError:
+                continue  # not every plugin has a folder
+            except OSError as err:
+                self.logger.warning("Cannot look for unfinished files: %s", err)
 
     def _resolve_conflicts(self) -> None:
         """Of two plugins that conflict, keep the one that says so."""
@@ -212,6 +234,7 @@ class Core(ConfigurationBuilder, ExposedMethods):
                     self.logger.error("Plugin %s is not loaded: it conflicts with %s", other, name)
                     self.plugin_blacklist.setdefault(name, []).append(other)
                     self.plugins.pop(other).shutdown()
+                    self.fam.forget(self._registrations[other])
         self._by_type.clear()
 
     def plugins_by_type(self, base_cls: type) -> list[Any]:
@@ -262,15 +285,15 @@ class Core(ConfigurationBuilder, ExposedMethods):
         if mode == "off":
             return self._connect(self.metadata.get_initial_metadata(client_name, register=register))
         begun = self.metadata_cache.begin()
-        found = self.metadata_cache.get(client_name)
+        found = self.metadata_cache.find(client_name)
         if mode == "initial":
             if found is None:
                 found = self.metadata.get_initial_metadata(client_name, register=register)
-                self.metadata_cache.store(client_name, found, begun)
+                self.metadata_cache.store(found.hostname, found, begun)
             return self._connect(found.copy())
         if found is None:
             found = self._connect(self.metadata.get_initial_metadata(client_name, register=register))
-            self.metadata_cache.store(client_name, found, begun)
+            self.metadata_cache.store(found.hostname, found, begun)
         return found
 
     def _connect(self, metadata: Any) -> Any:
@@ -290,6 +313,8 @@ class Core(ConfigurationBuilder, ExposedMethods):
         """(canonical name, metadata or None) of the client that calls from ADDRESS; a fault if it cannot be told."""
         try:
             client = self.metadata.resolve_client(address, cleanup_cache=cleanup_cache)
+            if isinstance(address, ClientAddress):
+                address.name = client
             return client, self.build_metadata(client) if metadata else None
         except (MetadataConsistencyError, MetadataRuntimeError) as err:
             self.critical_error(f"cannot resolve the client at {address[0]}: {err}")
@@ -306,15 +331,18 @@ class Core(ConfigurationBuilder, ExposedMethods):
         First each is asked about the address; where that does not decide, about the client's metadata.
         """
         plugins = self.plugins_by_type(ClientACLs)
-        try:
-            answer = allowed(plugins, address, rmi)
-            if answer is not None:
-                return answer
-            metadata = self.resolve_client(address)[1]
-            return all(plugin.check_acl_metadata(metadata, rmi) for plugin in plugins)
-        except Exception:
-            self.logger.exception("Cannot check whether %s may call %s, denied", address[0], rmi)
-            return False
+        with self.request():
+            try:
+                answer = allowed(plugins, address, rmi)
+                if answer is not None:
+                    return answer
+                metadata = self.resolve_client(address)[1]
+                return all(plugin.check_acl_metadata(metadata, rmi) for plugin in plugins)
+            except Fault:  # who it is cannot be told, which has been logged
+                return False
+            except Exception:
+                self.logger.exception("Cannot check whether %s may call %s, denied", address[0], rmi)
+                return False
 
     # file events
 
@@ -338,9 +366,9 @@ class Core(ConfigurationBuilder, ExposedMethods):
 
     def handle_file_events(self) -> None:
         """Apply all pending file events as one change."""
-        self._update_vcs_revision()
-        with using(self):
-            self.fam.handle_event_set(self.lock)
+        with self.lock, using(self), writing():
+            self._update_vcs_revision()
+            self.fam.handle_event_set()
 
     def _file_monitor_thread(self) -> None:
         """Apply file events batch by batch until the core stops."""
@@ -393,14 +421,20 @@ class Core(ConfigurationBuilder, ExposedMethods):
             if self.options.logging_performance:
                 self.perflog_thread = threading.Thread(target=self._perflog_thread, name="statistics", daemon=True)
                 self.perflog_thread.start()
-            for plugin in self.plugins_by_type(Threaded):
-                plugin.start_threads()
+            self._start_plugin_threads()
             if self.options.server_fam_blocking:
                 self.block_for_fam_events()
             if not self.terminate.is_set():
                 self._block()
         finally:
             self.shutdown()
+
+    def _start_plugin_threads(self) -> None:
+        for plugin in self.plugins_by_type(Threaded):
+            try:
+                plugin.start_threads()
+            except Exception:
+                self.logger.exception("Plugin %s cannot start its threads", plugin.name)
 
     def _run(self) -> bool:
         """Open what is to be served; return at once, whether it worked."""
@@ -418,13 +452,13 @@ class Core(ConfigurationBuilder, ExposedMethods):
             self._is_shut_down = True
         self.terminate.set()
         self.fam.shutdown()
+        if self.fam_thread is not None and self.fam_thread is not threading.current_thread():
+            self.fam_thread.join(2)  # so that no plugin is told of files after it was shut down
         for plugin in list(self.plugins.values()):
             try:
                 plugin.shutdown()
             except Exception:
                 self.logger.exception("Plugin %s failed to shut down", plugin.name)
-        if self.fam_thread is not None and self.fam_thread is not threading.current_thread():
-            self.fam_thread.join(2)
         self.metadata_cache.close()
         cache.expire()
 
@@ -491,7 +525,8 @@ class NetworkCore(Core):
 
     def handle_signal(self, number: int, frame: Any) -> None:
         """Stop in an orderly way."""
-        self.terminate.set()
+        # In a thread: what the signal interrupts may be this event's wait(), which holds the lock that set() needs.
+        threading.Thread(target=self.terminate.set, name="stop", daemon=True).start()
 
     def authenticate(self, cert: dict[str, Any] | None, user: str, password: str, address: Address) -> bool:
         """Whether a connection from ADDRESS with these credentials may call anything at all.
@@ -504,6 +539,9 @@ class NetworkCore(Core):
             except (MetadataConsistencyError, MetadataRuntimeError) as err:
                 self.logger.error("Cannot authenticate %s from %s: %s", user, address[0], err)
                 return False
+            except Exception:
+                self.logger.exception("Cannot authenticate %s from %s, denied", user, address[0])
+                return False
 
     def dispatch(self, method: str, arguments: tuple[Any, ...], address: Address) -> Any:
         """Call the exposed or plugin method METHOD for the client at ADDRESS.
@@ -511,25 +549,42 @@ class NetworkCore(Core):
         Raises :exc:`NoExposedMethod`, or what the method raises.  Access control lists are not asked here.
         """
         with self.request():
-            function: Callable[..., Any] | None
-            first: tuple[Any, ...]
-            if "." in method or method == "ping":
-                function, first = self.rmi.get(method) or self._introspection().get(method), ()
-            else:
-                function, first = getattr(self, method, None), (address,)
-                if not getattr(function, "exposed", False):
-                    function = None
-            if function is None:
-                raise NoExposedMethod(method)
+            function, is_own = self._find(method)
             begun = time.perf_counter()
             try:
-                return function(*first, *arguments)
+                return function(address, *arguments) if is_own else function(*arguments)
             except (MetadataConsistencyError, MetadataRuntimeError) as err:
-                if not first:  # a plugin's method, whose faults are its own affair
+                if not is_own:  # a plugin's method, whose faults are its own affair
                     raise
                 self.critical_error(f"{method} failed for {address[0]}: {err}")
             finally:
                 stats.add_value(method, time.perf_counter() - begun)
+
+    def _find(self, method: str) -> tuple[Callable[..., Any], bool]:
+        """The function behind METHOD, and whether it is the core's own: those get the caller's address first."""
+        if "." in method or method == "ping":
+            function = self.rmi.get(method) or self._introspection().get(method)
+            if function is not None:
+                return function, False
+        else:
+            function = getattr(self, method, None)
+            if function is not None and getattr(function, "exposed", False):
+                return function, True
+        raise NoExposedMethod(method)
+
+    def is_method(self, name: str) -> bool:
+        """Whether NAME can be called at all."""
+        try:
+            self._find(name)
+        except NoExposedMethod:
+            return False
+        return True
+
+    def unready(self) -> str:
+        """Why calls are not answered (well), in a few words; empty if they are."""
+        if self.terminate.is_set():
+            return "stopping"
+        return "" if self._loaded.is_set() else "the repository is being read"
 
     def _introspection(self) -> dict[str, Callable[..., Any]]:
         """What XML-RPC libraries offer about themselves; ``system.multicall`` would get round access control."""

@@ -1,8 +1,10 @@
 """Built client metadata, kept as long as nothing that it was built from changes."""
 
+import threading
 from typing import Any
 
 from bcfg2.server import cache
+from bcfg2.server.metrics import Counter
 from bcfg2.server.versioned import after_publish, generation, newest_generation
 
 
@@ -17,8 +19,12 @@ class MetadataCache(cache.Cache):
 
     def __init__(self) -> None:
         super().__init__("Metadata")
+        self._lock = threading.Lock()
         self._epoch = 0
         self._generation = 0
+        self.lookups = Counter(
+            "bcfg2_metadata_cache_lookups_total", "Lookups of clients' metadata in the cache, by result.", "result"
+        )
         cache.add_expire_hook(self._expired)
 
     def close(self) -> None:
@@ -29,6 +35,12 @@ class MetadataCache(cache.Cache):
     def begin(self) -> int:
         """Call before working out what is to be stored; the answer is for :meth:`store`."""
         return self._epoch
+
+    def find(self, client: str) -> Any:
+        """The metadata of CLIENT, or None; that is counted."""
+        found = self.get(client)
+        self.lookups.add("miss" if found is None else "hit")
+        return found
 
     def store(self, client: str, metadata: Any, begun: int) -> None:
         """Keep METADATA of CLIENT, unless something was expired since BEGUN."""
@@ -53,5 +65,6 @@ class MetadataCache(cache.Cache):
         super().expire(key)
 
     def _expired(self, tags: tuple[str, ...], exact: bool, number: int) -> None:
-        self._epoch += 1
-        self._generation = newest_generation()
+        with self._lock:
+            self._epoch += 1
+            self._generation = newest_generation()

@@ -2,12 +2,26 @@
 
 import contextlib
 import os
+import stat
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from bcfg2.server.metrics import Gauge
+
 T = TypeVar("T")
+
+#: The changes of all shared writers that are not yet durable.
+PENDING = Gauge("bcfg2_pending_writes", "Changes by clients that are being written to the repository, or wait for it.")
+
+
+#: What the names of unfinished files begin and end with; the file monitor passes over them, as over those of editors.
+_PREFIX, _SUFFIX = ".#", ".bcfg2-new"
+
+#: Seconds after which an unfinished file is one that nobody is going to finish.
+_ABANDONED_AFTER = 60.0
 
 
 def atomic_write(path: str | os.PathLike[str], data: bytes, *, mode: int | None = None) -> None:
@@ -18,7 +32,7 @@ def atomic_write(path: str | os.PathLike[str], data: bytes, *, mode: int | None 
     """
     target = os.path.realpath(path)
     folder, name = os.path.split(target)
-    fd, temporary = tempfile.mkstemp(prefix=f".#{name}.", dir=folder)
+    fd, temporary = tempfile.mkstemp(prefix=f"{_PREFIX}{name}.", suffix=_SUFFIX, dir=folder)
     try:
         with os.fdopen(fd, "wb") as stream:
             _take_over(target, fd, mode)
@@ -30,6 +44,25 @@ def atomic_write(path: str | os.PathLike[str], data: bytes, *, mode: int | None 
         os.unlink(temporary)
         raise
     _sync_folder(folder)
+
+
+def remove_leftovers(folder: str | os.PathLike[str]) -> list[str]:
+    """Remove the unfinished files in FOLDER that :func:`atomic_write` left when its process was killed; their paths.
+
+    A younger one may be somebody's who is just writing, and stays.  Raises :exc:`OSError`.
+    """
+    removed = []
+    newest = time.time() - _ABANDONED_AFTER
+    with os.scandir(folder) as listing:
+        for entry in listing:
+            if not (entry.name.startswith(_PREFIX) and entry.name.endswith(_SUFFIX)):
+                continue
+            with contextlib.suppress(FileNotFoundError):
+                status = entry.stat(follow_symlinks=False)
+                if stat.S_ISREG(status.st_mode) and status.st_mtime < newest:
+                    os.unlink(entry.path)
+                    removed.append(entry.path)
+    return removed
 
 
 def _take_over(target: str, fd: int, mode: int | None) -> None:
@@ -78,10 +111,14 @@ class SharedWriter(Generic[T]):
             batch = self._pending
             batch.changes.append(change)
             is_first = len(batch.changes) == 1
-        if is_first:
-            self._write_batch(batch)
-        else:
-            batch.done.wait()
+        PENDING.add()
+        try:
+            if is_first:
+                self._write_batch(batch)
+            else:
+                batch.done.wait()
+        finally:
+            PENDING.add(amount=-1)
         if batch.error is not None:
             raise batch.error
 

@@ -19,12 +19,16 @@ loaded is kept in *versioned* attributes:
 A value is never changed in place, only replaced.  Older values are dropped as soon as no request can ask for them.
 """
 
+import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, Self, TypeVar, overload
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 
 class _Version:
@@ -43,8 +47,8 @@ class _Cell:
 
     __slots__ = ("version",)
 
-    def __init__(self) -> None:
-        self.version: _Version | None = None
+    def __init__(self, version: _Version | None) -> None:
+        self.version = version
 
 
 class _ThreadView(threading.local):
@@ -65,7 +69,8 @@ class _Clock:
         self.lock = threading.Lock()
         self.generation = 0
         self.pins: dict[int, int] = {}
-        self.retired: list[tuple[int, _Cell]] = []
+        #: The versions that hide older ones, in the order in which they came.
+        self.hiding: deque[_Version] = deque()
 
     def pin(self) -> int:
         with self.lock:
@@ -80,8 +85,7 @@ class _Clock:
                 self.pins[generation] = left
             else:
                 del self.pins[generation]
-                if self.retired:
-                    self._forget()
+                self._forget()
 
     def publish(self, writes: dict[_Cell, Any]) -> None:
         """Make all WRITES visible to those who pin from now on, at once."""
@@ -91,24 +95,15 @@ class _Clock:
                 older = cell.version
                 cell.version = _Version(generation, value, older)
                 if older is not None:
-                    self.retired.append((generation, cell))
+                    self.hiding.append(cell.version)
             self.generation = generation
             self._forget()
 
     def _forget(self) -> None:
         """Drop the older versions that no pinned generation can reach."""
         oldest = min(self.pins, default=self.generation)
-        kept = []
-        for generation, cell in self.retired:
-            if generation > oldest:
-                kept.append((generation, cell))
-                continue
-            version = cell.version
-            while version is not None and version.since > generation:
-                version = version.older
-            if version is not None:
-                version.older = None
-        self.retired = kept
+        while self.hiding and self.hiding[0].since <= oldest:
+            self.hiding.popleft().older = None
 
 
 #: In a list of what is to be put back: nothing was assigned before.
@@ -167,7 +162,10 @@ class Versioned(Generic[T]):
         raise AttributeError(f"{type(obj).__name__}.{self._name.removeprefix('_versioned_')} has no value yet")
 
     def __set__(self, obj: object, value: T) -> None:
-        cell: _Cell = obj.__dict__.setdefault(self._name, _Cell())
+        cell: _Cell | None = obj.__dict__.get(self._name)
+        if cell is None:  # requests that are running go on seeing the default
+            first = _Version(0, self._default[0], None) if self._default else None
+            cell = obj.__dict__.setdefault(self._name, _Cell(first))
         writes = _view.writes
         if writes is not None:
             if _view.undo is not None:
@@ -209,18 +207,25 @@ def writing() -> Iterator[None]:
         yield
     finally:
         try:
-            while _view.last_steps:
-                step = next(iter(_view.last_steps))
-                del _view.last_steps[step]
-                step()
+            _run(_view.last_steps)
         finally:
             writes, steps = _view.writes, _view.afterwards
             _view.writes = _view.last_steps = _view.afterwards = None
             if writes:
                 _clock.publish(writes)
                 _follow()
-            for step in steps:
-                step()
+            _run(steps)
+
+
+def _run(steps: dict[Callable[[], None], None]) -> None:
+    """Call STEPS, and those that they add; one that fails is logged and keeps no other from being called."""
+    while steps:
+        step = next(iter(steps))
+        del steps[step]
+        try:
+            step()
+        except Exception:
+            logger.exception("Error in %s, which follows from changed files", getattr(step, "__qualname__", step))
 
 
 @contextmanager
@@ -256,11 +261,16 @@ def _take_back(undo: list[tuple[_Cell, Any]]) -> None:
             writes[cell] = value
 
 
+def assigned() -> int:
+    """To how many versioned attributes this thread has assigned inside of :func:`writing`."""
+    return len(_view.writes or ())
+
+
 def before_publish(step: Callable[[], None]) -> None:
     """Call STEP once at the end of this thread's :func:`writing`, before it is published (outside of one: now).
 
-    For what is derived from many files, such as an index: it is made once for a batch of changes.  STEP should log its
-    own errors.
+    For what is derived from many files, such as an index: it is made once for a batch of changes.  What STEP raises is
+    logged.
     """
     if _view.last_steps is None:
         step()

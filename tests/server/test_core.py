@@ -1,20 +1,26 @@
 """The core: loading plugins, metadata and its cache, access control, the life cycle."""
 
+import contextlib
+import os
 import threading
 
 import pytest
 
 from bcfg2.options import OptionParser
 from bcfg2.options.common import BASE_OPTIONS
-from bcfg2.server.core import Core, CoreInitError
+from bcfg2.server.core import Core, CoreInitError, NetworkCore
 from bcfg2.server.plugin import (
     ClientACLs,
     Connector,
+    MetadataConsistencyError,
     Plugin,
     PluginInitError,
     Structure,
+    Threaded,
     Version,
 )
+from bcfg2.server.plugin.services import current_core
+from bcfg2.server.versioned import Versioned
 from tests.support import Site
 
 
@@ -306,3 +312,233 @@ def test_shutting_down_twice_stops_plugins_once(make):
     site.core.shutdown()
     site.core.shutdown()
     assert calls == [1]
+
+
+# what plugins may do wrong
+
+
+class Registering(Plugin):
+    """Asks to be told of a file, as does what it owns, and then fails."""
+
+    told = []
+
+    def __init__(self, core):
+        super().__init__(core)
+        core.fam.AddMonitor(core.cfile, self)
+        core.fam.AddMonitor(f"{self.data}/x", self)
+        raise PluginInitError("no working copy")
+
+    def HandleEvent(self, event):
+        self.told.append(event)
+
+
+class OldRegistering(Registering):
+    """Is left out because of another plugin."""
+
+    def __init__(self, core):
+        with contextlib.suppress(PluginInitError):
+            super().__init__(core)
+
+
+class RivalOfRegistering(Plugin):
+    conflicts = ["OldRegistering"]
+
+
+@pytest.mark.parametrize("classes", [(Registering,), (OldRegistering, RivalOfRegistering)])
+def test_a_plugin_that_is_left_out_is_told_of_no_files(make, classes):
+    Registering.told.clear()
+    site = make(plugins=named(*classes))
+    site.write("Registering/x", "1")
+    assert Registering.told == []
+    assert not any("/x" in path for path in site.core.fam.list_event_handlers())
+    assert any("clients.xml" in path for path in site.core.fam.list_event_handlers())
+
+
+class Ambitious(Plugin, Threaded):
+    def start_threads(self):
+        raise RuntimeError("no more threads")
+
+
+class Diligent(Plugin, Threaded):
+    started = 0
+
+    def start_threads(self):
+        Diligent.started += 1
+
+
+def test_a_plugin_that_cannot_start_its_threads_costs_only_itself(make, caplog):
+    site = make(plugins=named(Ambitious, Diligent))
+    site.core._run = lambda: True
+    served = []
+    site.core._block = lambda: served.append(Diligent.started)
+    site.core.load_plugins = lambda: None  # they are loaded
+    site.core.run()
+    assert served == [1]
+    assert "Plugin Ambitious cannot start its threads" in caplog.text
+
+
+class Slow(Plugin):
+    """Takes its time over each file event, and must not be told of one after it was shut down."""
+
+    order = []
+
+    def __init__(self, core):
+        super().__init__(core)
+        self.begun = threading.Event()
+        core.fam.AddMonitor(f"{self.data}/x", self)
+
+    def HandleEvent(self, event):
+        self.begun.set()
+        threading.Event().wait(0.2)
+        self.order.append("event")
+
+    def shutdown(self):
+        self.order.append("shutdown")
+
+
+def test_plugins_are_shut_down_after_the_batch_that_is_being_applied(make):
+    Slow.order.clear()
+    site = make(plugins=named(Slow))
+    core = site.core
+    core.fam_thread = threading.Thread(target=core._file_monitor_thread)
+    core.fam_thread.start()
+    (site.repo / "Slow" / "x").write_text("1")
+    Slow.order.clear()
+    site.plugin("Slow").begun.clear()
+    core.fam.rescan()
+    assert site.plugin("Slow").begun.wait(10)
+    core.shutdown()
+    assert Slow.order == ["event", "shutdown"]
+
+
+def test_the_revision_changes_together_with_the_files(make):
+    site = make(plugins=named(Revision), files={"Bundler/base.xml": "<Bundle/>"})
+    core = site.core
+    with core.request():
+        site.plugin("Revision").revision = "def"
+        try:
+            applied = threading.Thread(target=site.write, args=("Metadata/x", "1"))
+            applied.start()
+            applied.join()
+            assert core.revision == "abc"
+        finally:
+            site.plugin("Revision").revision = "abc"
+    assert core.revision == "def"
+
+
+class Observing(Plugin, ClientACLs):
+    """Looks at one versioned attribute in both phases while it changes."""
+
+    generation = Versioned(0)
+    seen = []
+
+    def check_acl_ip(self, address, rmi):
+        self.seen.append(self.generation)
+        change = threading.Thread(target=setattr, args=(self, "generation", self.generation + 1))
+        change.start()
+        change.join()
+        return
+
+    def check_acl_metadata(self, metadata, rmi):
+        self.seen.append(self.generation)
+        return current_core() is self.core
+
+
+def test_both_phases_of_access_control_see_one_state_of_the_repository(make):
+    Observing.seen.clear()
+    site = make(plugins=named(Observing))
+    assert site.core.check_acls(("127.0.0.2", 1), "GetConfig")
+    assert Observing.seen == [0, 0]
+
+
+def test_an_unknown_caller_is_denied_without_a_traceback(make, caplog):
+    site = make(plugins=named(Observing))
+    site.core.metadata.resolve_client = lambda address, cleanup_cache=False: nobody()
+    assert not site.core.check_acls(("127.0.0.9", 1), "GetConfig")
+    assert "127.0.0.9" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+def nobody():
+    raise MetadataConsistencyError("nobody is there")
+
+
+def network_core(site):
+    parser = OptionParser("test", "A core.", BASE_OPTIONS, components=[NetworkCore])
+    core = NetworkCore(parser.parse(["-C", str(site.conf)]))
+    core.load_plugins()
+    core.block_for_fam_events(handle_events=True)
+    return core
+
+
+def test_a_fault_in_authentication_denies(make, caplog):
+    core = network_core(make())
+    assert core.authenticate(None, "root", "secret", ("127.0.0.2", 1))
+    core.metadata.AuthenticateConnection = lambda *arguments: 1 / 0
+    assert not core.authenticate(None, "root", "secret", ("127.0.0.2", 1))
+    assert "Cannot authenticate root from 127.0.0.2" in caplog.text
+    assert "secret" not in caplog.messages[-1]
+    core.shutdown()
+
+
+def test_a_signal_that_interrupts_the_waiting_for_it_stops_the_server(make):
+    """The event's own lock may be held by the very thread that runs the signal's handler."""
+    core = network_core(make())
+
+    def interrupted():
+        with core.terminate._cond:
+            core.handle_signal(15, None)
+
+    thread = threading.Thread(target=interrupted, daemon=True)
+    thread.start()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert core.terminate.wait(5)
+    core.shutdown()
+
+
+def test_unfinished_files_of_a_killed_server_are_removed_at_the_start(make, tmp_path):
+    site = make()
+    left, young, foreign = (site.repo / "Metadata" / name for name in (".#a.bcfg2-new", ".#b.bcfg2-new", ".#c"))
+    for path in (left, young, foreign):
+        path.write_text("x")
+    for path in (left, foreign):
+        os.utime(path, (1, 1))
+    site.restart()
+    assert [path.exists() for path in (left, young, foreign)] == [False, True, True]
+
+
+# the configuration file
+
+
+def test_a_configuration_file_that_vanishes_and_returns_is_read_when_it_is_back(make, caplog):
+    site = make()
+    core = site.core
+    core.fam.AddMonitor(core.cfile, core)
+    site.apply()
+    text = site.conf.read_text()
+    site.conf.unlink()
+    site.apply()
+    assert core.metadata_cache_mode == "off"
+    site.conf.write_text(f"{text}[caching]\nclient_metadata = aggressive\n")
+    site.apply()
+    assert core.metadata_cache_mode == "aggressive"
+    site.conf.write_text(f"{text}[caching]\nclient_metadata = nonsense\n")
+    site.apply()
+    assert core.metadata_cache_mode == "aggressive"
+    assert "keeping the options in force" in caplog.text
+
+
+def test_a_configuration_file_given_by_a_relative_path_is_followed(make, monkeypatch):
+    site = make()
+    monkeypatch.chdir(site.conf.parent)
+    parser = OptionParser("test", "A core.", BASE_OPTIONS, components=[Core])
+    core = Core(parser.parse(["-C", site.conf.name]), parser.reread)
+    core.fam.AddMonitor(core.cfile, core)
+    core.block_for_fam_events(handle_events=True)
+    monkeypatch.chdir("/")  # as a daemon does
+    site.conf.write_text(f"{site.conf.read_text()}[caching]\nclient_metadata = initial\n")
+    core.fam.rescan()
+    core.block_for_fam_events(handle_events=True)
+    assert core.metadata_cache_mode == "initial"
+    core.shutdown()

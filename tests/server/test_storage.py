@@ -7,11 +7,13 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
-from bcfg2.server.storage import SharedWriter, atomic_write
+from bcfg2.server.filemonitor.monitor import IGNORED
+from bcfg2.server.storage import SharedWriter, atomic_write, remove_leftovers
 
 
 def mode_of(path: Path) -> int:
@@ -107,6 +109,29 @@ def test_what_was_acknowledged_survives_a_kill_and_is_whole(tmp_path: Path) -> N
         assert len(lines) == 20000
         assert len(set(lines)) == 1
         assert int(lines[0]) >= acknowledged
+
+
+WRITER_THAT_IS_KILLED = """
+import os, signal, sys
+from bcfg2.server.storage import atomic_write
+os.rename = lambda *paths: os.kill(os.getpid(), signal.SIGKILL)
+atomic_write(sys.argv[1], b"<Clients/>")
+"""
+
+
+def test_what_a_killed_writer_left_is_removed_when_it_is_old(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", WRITER_THAT_IS_KILLED, tmp_path / "clients.xml"], check=False)
+    assert done.returncode == -signal.SIGKILL
+    (left,) = os.listdir(tmp_path)
+    assert any(fnmatch(left, pattern) for pattern in IGNORED)
+    foreign = [tmp_path / name for name in (".#clients.xml", "clients.xml.bcfg2-new", ".#x.12345678")]
+    for path in foreign:
+        path.touch()
+        os.utime(path, (1, 1))
+    assert remove_leftovers(tmp_path) == []  # somebody may be writing it
+    os.utime(tmp_path / left, (1, 1))
+    assert remove_leftovers(tmp_path) == [str(tmp_path / left)]
+    assert sorted(os.listdir(tmp_path)) == sorted(path.name for path in foreign)
 
 
 # SharedWriter

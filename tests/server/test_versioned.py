@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from bcfg2.server import versioned
 from bcfg2.server.versioned import (
     Versioned,
+    after_publish,
     all_or_nothing,
     before_publish,
     generation,
+    newest_generation,
     private_copy,
     reading,
     request_memo,
@@ -56,6 +58,15 @@ def test_a_request_goes_on_seeing_what_was_there_when_it_began() -> None:
         with reading():
             assert state.a == "old"
     assert state.a == "new"
+
+
+def test_a_request_goes_on_seeing_the_default_of_what_gets_its_first_value_meanwhile() -> None:
+    state = State()
+    with reading():
+        in_thread(lambda: setattr(state, "a", 1))
+        assert state.a == "default"
+    assert state.a == 1
+    assert not versioned._clock.hiding
 
 
 def test_an_attribute_that_gets_its_first_value_during_a_request_can_be_read() -> None:
@@ -164,16 +175,41 @@ def test_a_step_outside_of_a_batch_runs_now() -> None:
     assert calls == [1]
 
 
-def test_a_failing_step_keeps_nothing_from_being_published() -> None:
+def test_steps_after_publishing_run_once_when_others_see_the_change() -> None:
+    state = State()
+    seen: list[Any] = []
+
+    def look() -> None:
+        seen.append(in_thread(lambda: state.a))
+
+    with writing():
+        after_publish(look)
+        state.a = 1
+        after_publish(look)
+        assert seen == []
+    assert seen == [1]
+    after_publish(look)  # outside of a batch: now
+    assert seen == [1, 1]
+
+
+def test_a_failing_step_is_logged_and_keeps_no_other_and_nothing_from_being_published(caplog) -> None:
     state = State()
 
     def fail() -> None:
         raise RuntimeError("step")
 
-    with pytest.raises(RuntimeError, match="step"), writing():
+    def derive() -> None:
+        state.b = f"from {state.a}"
+
+    after: list[int] = []
+    with writing():
         state.a = 1
-        before_publish(fail)
-    assert state.a == 1
+        for step in (fail, derive):
+            before_publish(step)
+        for step in (fail, lambda: after.append(state.b)):
+            after_publish(step)
+    assert (in_thread(lambda: (state.a, state.b)), after) == ((1, "from 1"), ["from 1"])
+    assert caplog.text.count("RuntimeError: step") == 2
     with writing():  # the thread is not left in the middle of a batch
         state.a = 2
     assert in_thread(lambda: state.a) == 2
@@ -213,6 +249,20 @@ def test_a_request_that_writes_sees_what_it_wrote_and_what_came_before() -> None
         assert (state.a, state.b) == ("mine", "new")
 
 
+def test_a_request_that_publishes_a_batch_sees_what_it_wrote() -> None:
+    state = State()
+    state.a = state.b = "old"
+    with reading():
+        in_thread(lambda: setattr(state, "b", "new"))
+        with writing():
+            state.a = "mine"
+        assert (state.a, state.b) == ("mine", "new")
+
+
+def test_the_attribute_of_the_class_is_the_description_itself() -> None:
+    assert isinstance(State.a, Versioned)
+
+
 def test_the_memo_lives_as_long_as_the_request_or_until_it_writes() -> None:
     state = State()
     request_memo()["x"] = 1
@@ -234,7 +284,7 @@ def test_the_generation_grows_with_each_published_change() -> None:
     before = generation()
     with reading():
         in_thread(lambda: setattr(state, "a", 1))
-        assert generation() == before
+        assert (generation(), newest_generation()) == (before, before + 1)
     assert generation() == before + 1
     with writing():
         state.a = 2
@@ -324,7 +374,7 @@ def test_any_order_of_writes_and_requests_gives_each_request_the_state_at_its_be
     for pinned, _ in pins.values():
         versioned._clock.unpin(pinned)
     assert versioned._clock.pins == {}
-    assert versioned._clock.retired == []
+    assert not versioned._clock.hiding
 
 
 def test_no_thread_ever_sees_a_mixture() -> None:

@@ -88,6 +88,7 @@ class Inotify(FileMonitor, FileSystemEventHandler):
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Called by watchdog, in a thread of its own."""
+        self.heard()
         for where in (event.src_path, event.dest_path):
             if not where:
                 continue

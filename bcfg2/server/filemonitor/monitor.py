@@ -1,5 +1,6 @@
 """What all file monitors have in common: owners of paths, comparing, and the handling of batches."""
 
+import errno
 import fnmatch
 import importlib
 import itertools
@@ -9,17 +10,25 @@ import re
 import stat
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, ClassVar, NamedTuple
 
 from bcfg2.log import Debuggable
 from bcfg2.options import FloatOption, ListOption, Option, Options
-from bcfg2.server.versioned import writing
+from bcfg2.server.metrics import Counter
+from bcfg2.server.versioned import Versioned, assigned, before_publish, writing
 
 IGNORED = ["*~", "*#", ".#*", "*.swp", "*.swpx", ".*.swx", "SCCS", ".svn", "4913", ".gitignore"]
 
 _DIRECTORY = "directory"
+
+#: What the system answers where there is nothing, as opposed to something that cannot be looked at just now.
+_GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
+
+#: How long a file on a file system that counts whole seconds, maybe in twos, may keep its times although it is written
+#: again.  Others have a finer clock than what :meth:`FileMonitor.wait` waits.
+_COARSE_TICK_NS = 2_000_000_000
 
 
 class Event(NamedTuple):
@@ -78,8 +87,14 @@ class FileMonitor(Debuggable):
         ),
     ]
 
-    #: After so many notices in one batch everything is compared: the kernel may have dropped some.
+    #: Another number whenever a batch of file events has changed what is in memory.
+    batch: Versioned[int] = Versioned(0)
+
+    #: After so many reports since the last batch everything is compared: the kernel may have dropped some.
     max_notices = 1000
+
+    #: Seconds after which a path that could not be looked at is looked at again.
+    retry_time = 10.0
 
     def __init__(self, options: Options) -> None:
         super().__init__()
@@ -98,6 +113,10 @@ class FileMonitor(Debuggable):
         self._something = threading.Condition(self._lock)
         self._stopped = False
         self._loops: set[str] = set()
+        self._unreadable: set[str] = set()  # what could not be looked at, and has been said so
+        self.batches = Counter("bcfg2_file_event_batches_total", "Batches of file events that were applied.")
+        self.events = Counter("bcfg2_file_events_total", "File events that were handled.")
+        self.failures = Counter("bcfg2_file_event_failures_total", "File events whose handlers raised an exception.")
 
     # what owners call
 
@@ -117,6 +136,38 @@ class FileMonitor(Debuggable):
             self._something.notify_all()
         return handle
 
+    @contextmanager
+    def registering(self) -> Iterator[list[int]]:
+        """Registrations made inside are taken back if that ends with an exception; gives the list of their numbers.
+
+        The list is complete at the end.  For what is made in one thread, such as a plugin.
+        """
+        made: list[int] = []
+        with self._lock:
+            first = next(self._ids)
+        try:
+            yield made
+        except BaseException:
+            self.forget(self._registered_since(first))
+            raise
+        made += self._registered_since(first)
+
+    def _registered_since(self, first: int) -> list[int]:
+        with self._lock:
+            return [number for watched in self._watched.values() for number in watched.owners if number > first]
+
+    def forget(self, numbers: Collection[int]) -> None:
+        """Tell the owners of these registrations nothing more."""
+        gone = set(numbers)
+        with self._lock:
+            for path, watched in list(self._watched.items()):
+                for number in gone & watched.owners.keys():
+                    del watched.owners[number]
+                if not watched.owners:
+                    del self._watched[path]
+                    self._noticed.discard(path)
+            self._new = [(path, number) for path, number in self._new if number not in gone]
+
     def should_ignore(self, path: str) -> bool:
         """Whether the path, or its last component, is one that the server passes over."""
         return bool(self._ignored.match(path) or self._ignored.match(os.path.basename(path)))
@@ -134,8 +185,12 @@ class FileMonitor(Debuggable):
 
     def pending(self) -> bool:
         """Whether there are events to be handled."""
+        return self.queue_length() > 0
+
+    def queue_length(self) -> int:
+        """How many paths are to be looked at."""
         with self._lock:
-            return bool(self._new or self._noticed)
+            return len(self._new) + len(self._noticed)
 
     def wait(self) -> bool:
         """Wait for a batch: until something happened and nothing more has happened for a while.
@@ -147,7 +202,8 @@ class FileMonitor(Debuggable):
                 if self._new:
                     return True
                 if not self._noticed:
-                    self._something.wait()
+                    if not self._something.wait(self.retry_time if self._unreadable else None):
+                        self._noticed.update(self._unreadable & self._watched.keys())
                     continue
                 left = self._unsettled()
                 if left <= 0:
@@ -166,10 +222,20 @@ class FileMonitor(Debuggable):
         """
         handled = 0
         with lock or nullcontext(), writing():
+            before = assigned()
             for event, owner in self._events(self._take_noticed()):
                 self._handle(event, owner)
                 handled += 1
+            before_publish(lambda: self._count_batch(before))  # the last step
+        if handled:
+            self.batches.add()
+            self.events.add(amount=handled)
         return handled
+
+    def _count_batch(self, before: int) -> None:
+        """Let `batch` change if anything was assigned since there were BEFORE assignments."""
+        if assigned() > before:
+            self.batch += 1
 
     def rescan(self) -> None:
         """Compare everything with what is on disk."""
@@ -189,7 +255,14 @@ class FileMonitor(Debuggable):
                 self._first_notice = self._last_notice
                 self._something.notify_all()
             self._noticed.add(path)
+
+    def heard(self) -> None:
+        """Something happened, whatever it concerns.  After many of these anything may have changed."""
+        with self._lock:
             self._notices += 1
+            if self._notices > self.max_notices:
+                self._last_notice = time.monotonic()
+                self.rescan()
 
     def follow(self, path: str, links: list[str]) -> None:
         """Called when PATH is looked at, with the symbolic links in it: hear of its changes from now on."""
@@ -210,8 +283,6 @@ class FileMonitor(Debuggable):
         with self._lock:
             if self._unsettled() > 0:
                 return []
-            if self._notices > self.max_notices:
-                self._noticed.update(self._watched)
             paths = sorted(self._noticed)
             self._noticed.clear()
             self._notices = 0
@@ -247,7 +318,7 @@ class FileMonitor(Debuggable):
         old_state, old_names = watched.state, watched.names
         links: list[str] = []
         self.follow(path, links)  # before looking, so that nothing falls in between
-        watched.state, watched.names = self._look(path, links)
+        watched.state, watched.names = self._look(path, links, watched)
         if links:
             self.follow(path, links)
         gone = [(name, "deleted") for name in sorted(old_names) if _replaced(old_names[name], watched.names.get(name))]
@@ -266,8 +337,11 @@ class FileMonitor(Debuggable):
                 changes.append((name, "changed"))
         return changes
 
-    def _look(self, path: str, links: list[str]) -> tuple[Any, dict[str, Any]]:
-        """The state of PATH and, if it is a folder, of all that is in it; LINKS gets the symbolic links among these."""
+    def _look(self, path: str, links: list[str], before: _Watched) -> tuple[Any, dict[str, Any]]:
+        """The state of PATH and, if it is a folder, of all that is in it; LINKS gets the symbolic links among these.
+
+        What is there but cannot be looked at just now (no permission, no free descriptor) counts as it did BEFORE.
+        """
         if self.should_ignore(path):
             return None, {}
         try:
@@ -276,20 +350,37 @@ class FileMonitor(Debuggable):
                 return state, {}
             with os.scandir(path) as listing:
                 found = [entry for entry in listing if not self.should_ignore(entry.path)]
-        except OSError:
-            return None, {}
+        except OSError as err:
+            if err.errno in _GONE:
+                return None, {}
+            self._cannot_look(path, path, err)
+            return before.state, before.names
         names = {}
+        readable = True
         for entry in found:
+            if entry.is_symlink():
+                links.append(entry.path)
             try:
                 names[entry.name] = _state(entry.stat())
-            except OSError:
-                continue  # gone again, or a link to nothing
-            finally:
-                if entry.is_symlink():
-                    links.append(entry.path)
+            except OSError as err:
+                if err.errno in _GONE:
+                    continue  # gone again, or a link to nothing
+                readable = False
+                self._cannot_look(path, entry.path, err)
+                if entry.name not in before.names:
+                    continue
+                names[entry.name] = before.names[entry.name]
             if entry.is_symlink() and names[entry.name][0] == _DIRECTORY and self._is_loop(entry.path):
                 del names[entry.name]
+        if readable:
+            self._unreadable.discard(path)
         return state, names
+
+    def _cannot_look(self, monitored: str, path: str, err: OSError) -> None:
+        """PATH, at or in the MONITORED one, stays as it was; try again later."""
+        if monitored not in self._unreadable:
+            self._unreadable.add(monitored)
+            self.logger.error("Cannot look at %s, keeping what was read before: %s", path, err.strerror)
 
     def _is_loop(self, link: str) -> bool:
         """Whether the symbolic LINK leads to a folder that it is in."""
@@ -304,16 +395,22 @@ class FileMonitor(Debuggable):
         self.debug_log(f"Handling {event} for {owner}")
         try:
             owner.HandleEvent(event)
-        except Exception:
+        except (Exception, SystemExit):  # SystemExit: of other people's modules, which owners may load
+            self.failures.add()
             self.logger.exception("Error in handling of event %s for %s", event, owner)
 
 
 def _state(status: os.stat_result) -> tuple[Any, ...]:
-    """What tells one state of a file from another; a folder is the same as long as it was not made anew."""
+    """What tells one state of a file from another; a folder is the same as long as it was not made anew.
+
+    A file that may still be written without a difference in its times is in a state of its own, equal to no other.
+    """
     if stat.S_ISDIR(status.st_mode):
         return (_DIRECTORY, status.st_dev, status.st_ino)
+    coarse = status.st_mtime_ns % 1_000_000_000 == 0
     return (
         stat.S_IFMT(status.st_mode),
+        object() if coarse and abs(time.time_ns() - status.st_mtime_ns) < _COARSE_TICK_NS else None,
         status.st_dev,
         status.st_ino,
         status.st_size,

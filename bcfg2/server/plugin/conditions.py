@@ -11,12 +11,13 @@ outcome, so it is worked out once and kept under the outcome:
     a client    -> outcome (True, False, True) -> filtered copy, made once, shared by all clients of that outcome
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from lxml import etree
 
+from bcfg2.server.plugin.interfaces import Dependencies
 from bcfg2.xml import Element, attributes, is_element, is_true
 
 T = TypeVar("T")
@@ -58,6 +59,17 @@ def test_of(element: Element) -> Test:
 def holds(test: Test, predicates: Mapping[str, Predicate], metadata: Any, *further: Any) -> bool:
     """The answer to TEST for a client, inverted where it says so."""
     return predicates[test.tag](test.name, metadata, *further) is not test.negate
+
+
+def depends_on(tests: Iterable[Test]) -> Dependencies | None:
+    """The groups and hosts that TESTS ask for; None if one of them asks for something else."""
+    tests = set(tests)
+    if any(test.tag not in STANDARD_TESTS for test in tests):
+        return None
+    return Dependencies(
+        frozenset(test.name for test in tests if test.tag == "Group"),
+        frozenset(test.name for test in tests if test.tag == "Client"),
+    )
 
 
 class ConditionalDocument(Generic[T]):

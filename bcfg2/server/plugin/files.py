@@ -11,9 +11,11 @@ What is read from a file is held in versioned attributes (see :mod:`bcfg2.server
 changes as one.  A file that cannot be used leaves its previous content in service and says so in one error line.
 """
 
+import errno
 import logging
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
@@ -23,6 +25,7 @@ from bcfg2 import xml
 from bcfg2.log import Debuggable
 from bcfg2.server.plugin.exceptions import PluginExecutionError
 from bcfg2.server.plugin.services import current_core
+from bcfg2.server.plugin.specific import read_file
 from bcfg2.server.versioned import Versioned, all_or_nothing, before_publish, private_copy, writing
 
 _READ_AT = frozenset({"exists", "created", "changed"})
@@ -70,8 +73,7 @@ class FileBacked(Debuggable):
 
     def read(self) -> None:
         """Put the content of the file into `data`."""
-        with open(self.name, encoding=self.core.options.components_encoding, newline="") as stream:
-            self.data = stream.read()
+        self.data = read_file(self.name).decode(self.core.options.components_encoding)
 
     def Index(self) -> None:
         """Work out what depends on `data`."""
@@ -135,6 +137,8 @@ class XMLFileBacked(FileBacked):
 
     def read(self) -> None:
         self._stamps = {self.name: _stamp(self.name)}
+        if not stat.S_ISREG(os.stat(self.name).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", self.name)
         try:
             document = xml.load(self.name, comments=self.keep_comments)
         except xml.XMLError as err:

@@ -6,8 +6,9 @@ A plugin is given a role by inheriting its class, and may have any number.  Plug
 "metadata" below is a client's :class:`~bcfg2.server.plugins.metadata.ClientMetadata`, "element" an lxml element.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from bcfg2.server.plugin.base import Plugin
 from bcfg2.server.plugin.exceptions import PluginInitError
@@ -26,6 +27,23 @@ class ClientAddress(tuple[str, int]):
 
     #: The canonical name of the client that was authenticated by other means than its address; else None.
     client: str | None = None
+    #: The canonical name of the client that the address was resolved to, for the log; None while nobody has asked.
+    name: str | None = None
+
+
+class Dependencies(NamedTuple):
+    """The groups and the host names that decide something: clients that agree in these get the same."""
+
+    groups: frozenset[str] = frozenset()
+    hosts: frozenset[str] = frozenset()
+
+
+def union(parts: Iterable[Dependencies]) -> Dependencies:
+    """What several things depend on together."""
+    parts = list(parts)
+    return Dependencies(
+        frozenset().union(*(part.groups for part in parts)), frozenset().union(*(part.hosts for part in parts))
+    )
 
 
 class ClientMetadata(Protocol):
@@ -136,6 +154,15 @@ class Generator:
 
     def HandleEntry(self, entry: Element, metadata: ClientMetadata) -> None:
         """Bind ENTRY in place; an exception makes the entry fail."""
+
+    def depends_on(self, entry: Element) -> Dependencies | None:
+        """What of a client decides whether and how this generator binds ENTRY, besides files and options.
+
+        None (the default): anything may, so the entry is bound for each request.  An answer other than None is a
+        promise: what `Entries` lists, :meth:`HandlesEntry`, and what is done to an entry change only when files or
+        options do.  The server then binds the entry once for all clients that agree in what it depends on.
+        """
+        return None
 
 
 class GoalValidator:
@@ -263,6 +290,7 @@ __all__ = [
     "ClientRunHooks",
     "Connector",
     "Decision",
+    "Dependencies",
     "Generator",
     "GoalValidator",
     "Metadata",

@@ -12,10 +12,10 @@ from typing import Any
 
 from bcfg2 import xml
 from bcfg2.server.plugin.base import Plugin
-from bcfg2.server.plugin.conditions import ConditionalDocument, Outcome, Predicate, Selection, Test, test_of
+from bcfg2.server.plugin.conditions import ConditionalDocument, Outcome, Predicate, Selection, Test, depends_on, test_of
 from bcfg2.server.plugin.exceptions import PluginExecutionError
 from bcfg2.server.plugin.files import XMLDirectoryBacked
-from bcfg2.server.plugin.interfaces import Generator
+from bcfg2.server.plugin.interfaces import Dependencies, Generator
 from bcfg2.server.plugin.services import CoreInterface
 from bcfg2.server.plugin.structfile import StructFile
 from bcfg2.server.versioned import Versioned, request_memo
@@ -59,6 +59,10 @@ class Candidate:
         self.text = element.text if element.text and element.text.strip() else None
         self.children = ConditionalDocument[Any](element, file._include_tests) if len(element) else None
 
+    def tests(self) -> Iterable[Test]:
+        """All questions that decide whether, and with which children, the element is for a client."""
+        return (*self.conditions, *(self.children.tests if self.children is not None else ()))
+
 
 def candidates_of(root: xml.Element, file: PriorityStructFile) -> Iterable[Candidate]:
     """Every element below ROOT that is no condition, at any depth."""
@@ -82,7 +86,7 @@ def _key(tag: str, name: str) -> tuple[str, str]:
 
 
 class CandidateIndex:
-    """Candidates by tag and name; with PATTERNS also those whose name, as a regular expression, matches a whole name."""
+    """Candidates by tag and name; with PATTERNS also those whose name is a regular expression for a whole name."""
 
     def __init__(self, candidates: Iterable[Candidate], *, patterns: bool) -> None:
         self.by_tag: dict[str, list[Candidate]] = {}
@@ -237,6 +241,16 @@ class PrioDir(Plugin, Generator, XMLDirectoryBacked):
             self.logger.error("%s for %s, the file is left out", err, metadata.hostname)
             candidates = []
         return CandidateIndex(candidates, patterns=self.use_patterns)
+
+    def conditions_for(self, entry: xml.Element) -> Dependencies | None:
+        """What the conditions test that decide which candidate ENTRY is bound from; None if not only they decide.
+
+        For a subclass that binds by conditions alone, to answer :meth:`depends_on` with.
+        """
+        if self._templates or type(self)._matches is not PrioDir._matches:
+            return None
+        found = self._index.find(entry.tag, entry.get("name", ""))
+        return depends_on(test for candidate in found for test in candidate.tests())
 
     def _matches(self, entry: xml.Element, metadata: Any, candidate: xml.Element) -> bool:
         """Whether CANDIDATE, of the entry's tag, is for ENTRY."""

@@ -6,10 +6,10 @@ from copy import deepcopy
 from typing import Any, ClassVar
 
 from bcfg2 import xml
-from bcfg2.server.plugin.conditions import STANDARD_TESTS, ConditionalDocument, Predicate, Selection
+from bcfg2.server.plugin.conditions import STANDARD_TESTS, ConditionalDocument, Predicate, Selection, depends_on
 from bcfg2.server.plugin.exceptions import PluginExecutionError
 from bcfg2.server.plugin.files import XMLFileBacked
-from bcfg2.server.plugin.interfaces import TemplateDataProvider
+from bcfg2.server.plugin.interfaces import Dependencies, TemplateDataProvider
 from bcfg2.server.plugin.xmltemplate import XMLTemplate
 from bcfg2.server.versioned import Versioned, request_memo, writing
 
@@ -158,6 +158,13 @@ class InfoXML(StructFile):
             raise PluginExecutionError(f"no Info element of {self.name} applies to {metadata.hostname}")
         result: xml.Element = found
         return result
+
+    def depends_on(self) -> Dependencies | None:
+        """What of a client decides which attributes an entry gets; None if anything may."""
+        document = self.document
+        if self.template is not None or document is None:
+            return None
+        return depends_on(test for test in document.tests if test.tag != "Path")
 
     def BindEntry(self, entry: xml.Element, metadata: Any) -> None:
         """Set all attributes of the first ``Info`` that applies on ENTRY and append copies of its ACL children."""

@@ -13,9 +13,9 @@ from bcfg2.server.plugin import (
     Plugin,
     PluginExecutionError,
     Selection,
+    StructFile,
     Structure,
     StructureValidator,
-    StructFile,
     XMLDirectoryBacked,
 )
 from bcfg2.server.plugin.services import CoreInterface

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from bcfg2 import xml
 from bcfg2.options import BooleanOption, Option
-from bcfg2.server.plugin import Candidate, PrioDir
+from bcfg2.server.plugin import Candidate, Dependencies, PrioDir
 
 _NAME = re.compile(r"%(%|\{name\}|name)")
 
@@ -28,6 +28,9 @@ class Rules(PrioDir):
     def replaces_name(self) -> bool:
         """Whether ``%{name}`` in attributes stands for the entry's name."""
         return bool(self.settings.rules_replace_name)
+
+    def depends_on(self, entry: xml.Element) -> Dependencies | None:
+        return self.conditions_for(entry)
 
     def _apply(self, entry: xml.Element, candidate: Candidate, metadata: Any) -> None:
         before = set(entry.attrib) if self.replaces_name else None

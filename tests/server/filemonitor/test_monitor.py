@@ -1,8 +1,11 @@
 """File monitors: what owners of paths are told, over real files."""
 
+import errno
 import os
+import sys
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import pytest
 from bcfg2.options import Options
 from bcfg2.server.filemonitor import FileMonitor, find_monitor
 from bcfg2.server.filemonitor.monitor import IGNORED
+from bcfg2.server.filemonitor.monitor import _state as monitor_state
 from bcfg2.server.versioned import Versioned, reading
 from tests.support import await_condition
 
@@ -237,6 +241,175 @@ def test_list_event_handlers_names_path_and_owner(tmp_path, monitor):
 def test_an_unknown_monitor_is_a_lookup_error():
     with pytest.raises(LookupError, match="use default, inotify or pseudo"):
         find_monitor("dnotify")
+
+
+# what cannot be looked at
+
+
+def refuse(monkeypatch, number: int, folder: Path) -> None:
+    """Have the system answer with the error NUMBER when FOLDER is listed."""
+    listing = os.scandir
+
+    def scandir(path):
+        if os.fspath(path) == str(folder):
+            raise OSError(number, os.strerror(number), path)
+        return listing(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EMFILE, errno.EIO, errno.ESTALE])
+def test_a_folder_that_cannot_be_listed_keeps_what_was_in_it(tmp_path, monitor, monkeypatch, caplog, number):
+    (tmp_path / "x").touch()
+    owner = Owner()
+    monitor.AddMonitor(tmp_path, owner)
+    monitor.handle_event_set()
+    owner.take()
+    with monkeypatch.context() as patch:
+        refuse(patch, number, tmp_path)
+        for _ in range(3):
+            compare(monitor)
+        assert owner.take() == []
+    assert caplog.text.count(f"Cannot look at {tmp_path}") == 1
+    (tmp_path / "x").unlink()
+    compare(monitor)
+    assert owner.take() == [("x", "deleted")]
+
+
+def test_a_file_that_cannot_be_looked_at_stays_as_it_was(tmp_path, monitor, monkeypatch):
+    for name in ("x", "y"):
+        (tmp_path / name).touch()
+    owner = Owner()
+    monitor.AddMonitor(tmp_path, owner)
+    monitor.handle_event_set()
+    owner.take()
+
+    class Entry:
+        def __init__(self, entry):
+            self.entry, self.name, self.path = entry, entry.name, entry.path
+
+        def is_symlink(self):
+            return self.entry.is_symlink()
+
+        def stat(self):
+            if self.name in ("x", "new"):
+                raise PermissionError(errno.EACCES, "Permission denied", self.path)
+            return self.entry.stat()
+
+    listing = os.scandir
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", lambda path: nullcontext([Entry(entry) for entry in listing(path)]))
+        (tmp_path / "new").touch()
+        (tmp_path / "y").write_text("2")
+        compare(monitor)
+    assert owner.take() == [("y", "changed")]
+    compare(monitor)
+    assert owner.take() == [("new", "created")]
+
+
+def test_what_could_not_be_looked_at_is_looked_at_again_later(tmp_path, monitor, monkeypatch):
+    monitor.retry_time = 0.05
+    owner = Owner()
+    monitor.AddMonitor(tmp_path, owner)
+    with monkeypatch.context() as patch:
+        refuse(patch, errno.EMFILE, tmp_path)
+        monitor.handle_event_set()
+    (tmp_path / "x").touch()
+    owner.take()
+    stopper = threading.Timer(10, monitor.shutdown)
+    stopper.start()
+    assert monitor.wait()
+    stopper.cancel()
+    monitor.handle_event_set()
+    assert ("x", "created") in owner.take()
+    assert not monitor.pending()
+
+
+def test_a_file_written_twice_within_a_tick_of_a_coarse_clock_is_seen(tmp_path, monitor):
+    """A file system may count whole seconds, so a second writing may not show in the file's times."""
+    second = int(time.time()) * 1_000_000_000
+    path = tmp_path / "x"
+
+    def write(text: str) -> None:
+        path.write_text(text)
+        os.utime(path, ns=(second, second))
+
+    owner = Owner()
+    monitor.AddMonitor(tmp_path, owner)
+    write("1")
+    monitor.handle_event_set()
+    owner.take()
+    status = os.stat(path)
+    assert monitor_state(status) != monitor_state(status)
+    write("2")
+    compare(monitor)
+    assert owner.take() == [("x", "changed")]
+    os.utime(path, (1_000_000_000, 1_000_000_000))
+    compare(monitor)
+    owner.take()
+    compare(monitor)
+    assert owner.take() == []  # nothing can be written any more without another time
+
+
+# owners that are gone
+
+
+def test_registrations_are_taken_back_if_what_made_them_fails(tmp_path, monitor):
+    kept, failed = Owner(), Owner()
+    monitor.AddMonitor(tmp_path / "both", kept)
+    with pytest.raises(ZeroDivisionError), monitor.registering():
+        monitor.AddMonitor(tmp_path / "both", failed)
+        monitor.AddMonitor(tmp_path / "own", failed)
+        raise ZeroDivisionError
+    for name in ("both", "own"):
+        (tmp_path / name).touch()
+    monitor.handle_event_set()
+    assert failed.events == []
+    assert (str(tmp_path / "both"), "exists") in kept.events
+    assert list(monitor.list_event_handlers()) == [str(tmp_path / "both")]
+
+
+def test_who_is_forgotten_is_told_nothing_more(tmp_path, monitor):
+    with monitor.registering() as numbers:
+        owner = Owner()
+        monitor.AddMonitor(tmp_path, owner)
+    monitor.handle_event_set()
+    owner.take()
+    monitor.forget(numbers)
+    (tmp_path / "x").touch()
+    compare(monitor)
+    assert owner.events == []
+    assert monitor.list_event_handlers() == {}
+
+
+def test_an_owner_that_ends_its_thread_costs_only_its_event(tmp_path, monitor, caplog):
+    class Leaving(Owner):
+        def HandleEvent(self, event: Any) -> None:
+            sys.exit(3)
+
+    owner = Owner()
+    monitor.AddMonitor(tmp_path, Leaving())
+    monitor.AddMonitor(tmp_path, owner)
+    monitor.handle_event_set()
+    assert (str(tmp_path), "exists") in owner.events
+    assert "Error in handling of event" in caplog.text
+
+
+def test_after_very_many_reports_everything_is_compared(tmp_path, monitor):
+    """The kernel may have dropped some, whatever folders the others were about."""
+    monitor.max_notices = 10
+    owner = Owner()
+    monitor.AddMonitor(tmp_path, owner)
+    monitor.handle_event_set()
+    owner.take()
+    (tmp_path / "x").touch()
+    for _ in range(10):
+        monitor.heard()
+    assert not monitor.pending()
+    monitor.heard()
+    assert monitor.wait()
+    monitor.handle_event_set()
+    assert owner.take() == [("x", "created")]
 
 
 # the kernel's reports

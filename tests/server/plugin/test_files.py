@@ -1,6 +1,7 @@
 """Files and folders in memory: what is on disk, as far as it can be used, follows every change."""
 
 import logging
+import os
 import re
 import threading
 from pathlib import Path
@@ -77,6 +78,16 @@ def test_a_file_that_cannot_be_read_is_one_line(core: SmallCore, caplog: pytest.
 
 
 # XMLFileBacked
+
+
+@pytest.mark.parametrize("kind", [FileBacked, XMLFileBacked])
+def test_reading_what_is_no_file_does_not_wait_for_ever(
+    core: SmallCore, caplog: pytest.LogCaptureFixture, kind: type[FileBacked]
+) -> None:
+    os.mkfifo(core.path("x"))
+    found = core.make(kind, core.path("x"))
+    assert not found.reload()
+    assert "not a regular file" in caplog.text
 
 
 def test_an_xml_file_has_its_root_children_and_label(core: SmallCore) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bcfg2.server.plugin import InfoXML, Specificity
+from bcfg2.server.plugin import Dependencies, InfoXML, Specificity
 from bcfg2.server.plugins.cfg.handlers import CfgInfo
 from bcfg2.xml import Element
 
@@ -19,6 +19,9 @@ class CfgInfoXML(CfgInfo):
 
     def handle_event(self, event: Any = None) -> None:
         self.infoxml.HandleEvent(event)
+
+    def depends_on(self) -> Dependencies | None:
+        return self.infoxml.depends_on()
 
     def bind_info_to_entry(self, entry: Element, metadata: Any) -> None:
         self.infoxml.BindEntry(entry, metadata)

@@ -4,7 +4,8 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bcfg2.server.plugin import BestMatch, EntrySet, PluginExecutionError
+from bcfg2.server.plugin import BestMatch, Dependencies, EntrySet, PluginExecutionError
+from bcfg2.server.plugin.interfaces import union
 from bcfg2.server.plugin.structfile import entry_name
 from bcfg2.server.plugins.cfg.contents import Contents
 from bcfg2.server.plugins.cfg.handlers import (
@@ -71,6 +72,19 @@ class CfgEntrySet(EntrySet):
 
     def serves(self) -> bool:
         return any(isinstance(file, CfgGenerator | CfgCreator) for file in self.entries.values())
+
+    def depends_on(self) -> Dependencies | None:
+        """What of a client decides how the entry is bound; None if anything may."""
+        files: list[CfgHandler] = list(self.entries.values())
+        found = [None if file.problem is not None else file.depends_on() for file in files]
+        if None in found:
+            return None
+        names = [(file.specific.group, file.specific.hostname) for file in files]
+        which = Dependencies(
+            frozenset(group for group, _ in names if group is not None),
+            frozenset(host for _, host in names if host is not None),
+        )
+        return union([which, *(item for item in found if item is not None)])
 
     def bind_entry(self, entry: Element, metadata: Any) -> None:
         """Complete ENTRY for the client.  PluginExecutionError if that fails: what is set so far stays set."""

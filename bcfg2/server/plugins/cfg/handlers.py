@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bcfg2.options import Option
-from bcfg2.server.plugin import SpecificData
+from bcfg2.server.plugin import Dependencies, SpecificData
 from bcfg2.server.plugins.cfg.contents import Contents
 from bcfg2.xml import Element
 
@@ -48,6 +48,13 @@ class CfgHandler(SpecificData):
 
     #: The plugin that the file belongs to; set before the file is read.
     cfg: "Cfg"
+
+    def depends_on(self) -> Dependencies | None:
+        """What of a client, besides its being one that the file is for, decides what the file does to the entry.
+
+        None (the default): anything may, so the entry is bound for each request.  See :meth:`Generator.depends_on`.
+        """
+        return None
 
 
 class CfgGenerator(CfgHandler):

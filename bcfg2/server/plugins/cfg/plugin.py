@@ -6,12 +6,13 @@ from typing import ClassVar
 
 from bcfg2.options import BooleanOption, ComponentOption, Option
 from bcfg2.options.components import find_in
-from bcfg2.server.plugin import GroupSpool
+from bcfg2.server.plugin import Dependencies, GroupSpool
 from bcfg2.server.plugin.services import CoreInterface
 from bcfg2.server.plugins.cfg.entryset import CfgEntrySet
 from bcfg2.server.plugins.cfg.handlers import CfgHandler
 from bcfg2.server.plugins.cfg.lookup import HandlerTable
 from bcfg2.server.plugins.cfg.templates import CfgTemplateGenerator, TemplateEngine
+from bcfg2.xml import Element
 
 
 class Cfg(GroupSpool):
@@ -53,6 +54,12 @@ class Cfg(GroupSpool):
 
     def make_entry_set(self, folder: str) -> CfgEntrySet:
         return CfgEntrySet(self, os.path.basename(folder), os.path.join(self.data, folder))
+
+    def depends_on(self, entry: Element) -> Dependencies | None:
+        if entry.tag != self.entry_type:
+            return Dependencies()
+        entry_set = self.entries.get(entry.get("name", "").removeprefix("/"))
+        return entry_set.depends_on() if isinstance(entry_set, CfgEntrySet) else Dependencies()
 
     def note_use(self, handler: type[CfgHandler]) -> None:
         """Warn once of a HANDLER that is not for good, now that there is a file for it."""

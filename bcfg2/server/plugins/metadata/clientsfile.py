@@ -52,10 +52,12 @@ class ClientsFile(SnapshotFile):
 
     def __init__(self, name: str) -> None:
         self._writer = SharedWriter(self._write)
+        self._files: tuple[str, ...] = ()
         self._homes: dict[str, tuple[str, ...]] | None = None
         # What requests see from now on, and what was read or written last; they differ while file events are applied.
         self._tables = threading.Lock()
-        self._visible = self._newest = ClientTable.of_clients({})
+        self._visible: ClientTable | None = None
+        self._newest = ClientTable.of_clients({})
         super().__init__(name)
 
     # reading
@@ -64,7 +66,7 @@ class ClientsFile(SnapshotFile):
         self.log_faults(faults)
         table = ClientTable.of(self.xdata)
         self.forget_document()
-        self._homes = None
+        self._files, self._homes = (self.name, *self.extras), None
         with self._tables:
             self._newest = table
         self.table = table
@@ -154,21 +156,22 @@ class ClientsFile(SnapshotFile):
         if not changes:
             return
         with self._tables:
-            same = self._visible is self._newest
-            self._visible = self._visible.replaced(changes)
-            self._newest = self._visible if same else self._newest.replaced(changes)
-            self.table = self._visible
+            before, self._newest = self._newest, self._newest.replaced(changes)
+            if self._visible is before:
+                self.table = self._visible = self._newest
+            elif self._visible is not None:
+                self.table = self._visible = self._visible.replaced(changes)
         if self._homes is not None:
             for name in changes:
                 self._homes.setdefault(name, (self.name,))
 
     def homes(self, name: str) -> tuple[str, ...]:
         """The files that hold elements of the client NAME, which is known."""
-        if not self.extras:
-            return (self.name,)
+        if len(self._files) == 1:
+            return self._files
         if self._homes is None:
             homes: dict[str, tuple[str, ...]] = {}
-            for path in (self.name, *self.extras):
+            for path in self._files:
                 for found in EditableFile(path).names():
                     homes[found] = (*homes.get(found, ()), path)
             self._homes = homes
@@ -184,6 +187,7 @@ class _Batch:
     def __init__(self, owner: ClientsFile, table: ClientTable) -> None:
         self._owner = owner
         self._table = table
+        self._added: set[str] = set()
         self._removed: set[str] = set()
         self.files: dict[str, EditableFile] = {}
         self.changes: dict[str, Client] = {}
@@ -212,6 +216,7 @@ class _Batch:
         attributes = {**edit.attributes, "name": edit.name}
         self._file(self._owner.name).add(attributes)
         self._removed.discard(edit.name)
+        self._added.add(edit.name)
         client = self.changes[edit.name] = client_of(attributes.get)
         return client
 
@@ -237,8 +242,7 @@ class _Batch:
         self.must_read = True
 
     def _holding(self, name: str) -> Iterable[EditableFile]:
-        added_now = name in self.changes and name not in self._table.clients
-        paths = (self._owner.name,) if added_now else self._owner.homes(name)
+        paths = (self._owner.name,) if name in self._added else self._owner.homes(name)
         return [self._file(path) for path in paths]
 
     def _file(self, path: str) -> EditableFile:

@@ -98,13 +98,18 @@ class _Round:
 class Memberships:
     """All rules of a groups.xml.
 
-    GRANTS make a client a member of their target, in the order in which groups are to be considered; NEGATIONS make
-    it leave.  CATEGORIES: group -> category.
+    GRANTS make a client a member of their target; of several groups the one that stands earlier in ORDER is considered
+    first.  NEGATIONS make it leave.  CATEGORIES: group -> category.
     """
 
-    def __init__(self, grants: Iterable[Rule], negations: Iterable[Rule], categories: Mapping[str, str]) -> None:
-        grants = list(grants)
-        self._order = {name: number for number, name in enumerate(dict.fromkeys(rule.target for rule in grants))}
+    def __init__(
+        self,
+        order: Iterable[str],
+        grants: Iterable[Rule],
+        negations: Iterable[Rule],
+        categories: Mapping[str, str],
+    ) -> None:
+        self._order = {name: number for number, name in enumerate(dict.fromkeys(order))}
         self._grants = RuleIndex(grants)
         self._negations: dict[str, list[Rule]] = {}
         for rule in negations:
@@ -130,8 +135,12 @@ class Memberships:
             if current == before:
                 settled = True
                 break
-        left = tuple(item for item in suppressed.values() if item.group not in current)
-        return Closed(current, held, left, settled)
+        absent = tuple(
+            item
+            for item in suppressed.values()
+            if item.group not in current and not self._is_negated(item.group, current, host)
+        )
+        return Closed(current, held, absent, settled)
 
     def _round(self, current: frozenset[str], held: Mapping[str, str], host: str) -> _Round:
         """One round from the groups CURRENT.
@@ -143,16 +152,16 @@ class Memberships:
         while True:
             step = self._consider(candidates, held)
             after = current.union(step.added)
-            step.removed = {
-                name
-                for name in self._negations.keys() & after
-                if any(rule.holds(after, host) for rule in self._negations[name])
-            }
+            step.removed = {name for name in self._negations.keys() & after if self._is_negated(name, after, host)}
             in_the_way = {item.holder for item in step.suppressed if step.taken.get(item.category) == item.holder}
             in_the_way &= step.removed
             if not in_the_way:
                 return step
             candidates = [name for name in candidates if name not in in_the_way]
+
+    def _is_negated(self, name: str, groups: frozenset[str], host: str) -> bool:
+        """Whether the client HOST, being in GROUPS, must not be in the group NAME."""
+        return any(rule.holds(groups, host) for rule in self._negations.get(name, ()))
 
     def _consider(self, candidates: Iterable[str], held: Mapping[str, str]) -> _Round:
         """Which of CANDIDATES find their category free."""

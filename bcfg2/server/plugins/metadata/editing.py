@@ -66,7 +66,7 @@ class EditableFile:
         """
         if not self._changed:
             return self.state
-        data = etree.tostring(self._root.getroottree(), encoding="UTF-8", xml_declaration=False).rstrip() + b"\n"
+        data = _serialised(self._root)
         if state_of(self.path) != self.state:
             raise Overtaken(self.path)
         atomic_write(self.path, data)
@@ -75,14 +75,26 @@ class EditableFile:
             return state if stream.read() == data else None
 
 
+def _serialised(root: Element) -> bytes:
+    """The document that ROOT is the root of, with what stands in front of it and behind it on lines of their own."""
+    whole = etree.tostring(root.getroottree(), encoding="UTF-8", xml_declaration=False)
+    nodes = [*reversed(list(root.itersiblings(preceding=True))), root, *root.itersiblings()]
+    if len(nodes) > 1:
+        pieces = [etree.tostring(node, encoding="UTF-8", xml_declaration=False, with_tail=False) for node in nodes]
+        joined = b"".join(pieces)
+        if whole.endswith(joined):  # in front of that is a document type, if there is one
+            whole = whole.removesuffix(joined) + b"\n".join(pieces)
+    return whole.rstrip() + b"\n"
+
+
 def _lay_out_last(root: Element, element: Element) -> None:
-    """Put ELEMENT, just appended to ROOT, on a line of its own."""
+    """Put ELEMENT, just appended to ROOT, on a line of its own, indented like the first child."""
     text = root.text or ""
-    indent = text.rpartition("\n")[2] if "\n" in text and not text.strip() else "  "
     before = element.getprevious()
     if before is None:
-        root.text = f"{text.rstrip()}\n{indent}"
+        root.text = f"{text.rstrip()}\n  "
     else:
+        indent = text.rpartition("\n")[2] if "\n" in text and not text.strip() else "  "
         before.tail = f"{(before.tail or '').rstrip()}\n{indent}"
     element.tail = "\n"
 

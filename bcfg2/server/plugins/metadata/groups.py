@@ -98,8 +98,10 @@ class _Collector:
     top: list[Element] = field(default_factory=list)
     nested: list[Element] = field(default_factory=list)
     mentioned: list[Element] = field(default_factory=list)
+    #: Names of groups with memberships, below a group, and else below a client.
+    granted: list[str] = field(default_factory=list)
+    granted_to_clients: list[str] = field(default_factory=list)
     grants: list[Rule] = field(default_factory=list)
-    client_grants: list[Rule] = field(default_factory=list)
     negations: list[Rule] = field(default_factory=list)
     bundles: list[Rule] = field(default_factory=list)
     hosts: set[str] = field(default_factory=set)
@@ -131,10 +133,9 @@ class _Collector:
     def _membership(self, element: Element, name: str, conditions: _Conditions) -> None:
         if is_true(element.get("negate")):
             self.negations.extend(conditions.rules(name))
-        elif conditions.below_group:
-            self.grants.extend(conditions.rules(name))
         else:
-            self.client_grants.extend(conditions.rules(name))
+            (self.granted if conditions.below_group else self.granted_to_clients).append(name)
+            self.grants.extend(conditions.rules(name))
 
 
 class GroupTable:
@@ -159,7 +160,8 @@ class GroupTable:
         self._profiles = {name: number for number, (name, group) in enumerate(self.groups.items()) if group.is_profile}
         self._client_bundles = RuleIndex(found.bundles)
         self._memberships = Memberships(
-            (*found.grants, *found.client_grants),
+            (*found.granted, *found.granted_to_clients),
+            found.grants,
             found.negations,
             {group.name: group.category for group in self.groups.values() if group.category is not None},
         )

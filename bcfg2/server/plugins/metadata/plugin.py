@@ -74,18 +74,21 @@ class Metadata(Plugin, MetadataRole, ClientRunHooks):
         self.core.metadata_cache.expire()
 
     @property
+    def _tables(self) -> tuple[ClientTable, GroupTable]:
+        """What clients.xml and groups.xml say; MetadataRuntimeError if one of them has never been read."""
+        clients, groups = self.clients_xml.table, self.groups_xml.table
+        if clients is None or groups is None:
+            missing = "clients.xml" if clients is None else "groups.xml"
+            raise MetadataRuntimeError(f"metadata has not been read yet ({missing})")
+        return clients, groups
+
+    @property
     def _clients(self) -> ClientTable:
-        table = self.clients_xml.table
-        if table is None:
-            raise MetadataRuntimeError("metadata has not been read yet (clients.xml)")
-        return table
+        return self._tables[0]
 
     @property
     def _groups(self) -> GroupTable:
-        table = self.groups_xml.table
-        if table is None:
-            raise MetadataRuntimeError("metadata has not been read yet (groups.xml)")
-        return table
+        return self._tables[1]
 
     # building metadata
 
@@ -95,7 +98,7 @@ class Metadata(Plugin, MetadataRole, ClientRunHooks):
         An unknown one is registered with the default group as its profile; without REGISTER, or without a default
         group, it is a MetadataConsistencyError.
         """
-        groups, clients = self._groups, self._clients
+        clients, groups = self._tables
         client = clients.get(client_name)
         if client is None:
             if not register:
@@ -126,11 +129,13 @@ class Metadata(Plugin, MetadataRole, ClientRunHooks):
         added: list[str] = []
         held: dict[str, str] = {}
         present, categories = imd.groups, imd._categories
+        declared = self._groups.groups
         for group in _in_order(groups):
             name = self._define(group, owner) if isinstance(group, MetadataGroup) else str(group)
             if name in present or name in added:
                 continue
-            category = self._category(name)
+            known = declared.get(name) or self._dynamic.get(name)
+            category = known.category if known else None
             if category is not None:
                 holder = categories.get(category) or held.get(category)
                 if holder is not None:
@@ -180,10 +185,6 @@ class Metadata(Plugin, MetadataRole, ClientRunHooks):
                 self._dynamic = {**self._dynamic, name: group}
         return name
 
-    def _category(self, name: str) -> str | None:
-        group = self._groups.groups.get(name) or self._dynamic.get(name)
-        return group.category if group else None
-
     def _remark(self, host: str, remarks: Iterable[tuple[str, str]]) -> None:
         """Log REMARKS (group, text) about HOST, each once until a file changes."""
         for group, text in remarks:
@@ -232,22 +233,24 @@ class Metadata(Plugin, MetadataRole, ClientRunHooks):
         """Store the VERSION that CLIENT declared; an unknown client is registered."""
         if len(version) > _MAX_VERSION:
             raise MetadataConsistencyError(f"{client} declares a version of {len(version)} characters")
-        name = self._clients.canonical(client)
-        found = self._clients.get(name) or self._register(name, self._default_profile(), version=version)
+        clients = self._clients
+        name = clients.canonical(client)
+        found = clients.get(name) or self._register(name, self._default_profile(), version=version)
         if (found.version or "") != version:
             self.clients_xml.update(name, {"version": version})
 
     def set_profile(self, client: str, profile: str, address: Address) -> None:
         """Make the public group PROFILE the profile of CLIENT; an unknown client is registered with it."""
-        group = self._groups.groups.get(profile)
+        clients, groups = self._tables
+        group = groups.groups.get(profile)
         if group is None or not group.is_public:
             raise MetadataConsistencyError(
                 f"{client} asks for the profile {profile!r}, which is {'not public' if group else 'no declared group'}"
             )
         if not group.is_profile:
             self.logger.warning("%s asks for the profile %s, which is no profile group", client, profile)
-        name = self._clients.canonical(client)
-        found = self._clients.get(name)
+        name = clients.canonical(client)
+        found = clients.get(name)
         if found is None:
             identity = {}
             if isinstance(address, ClientAddress) and isinstance(address.client, SelfNamed):
@@ -299,7 +302,9 @@ class Metadata(Plugin, MetadataRole, ClientRunHooks):
         return sorted(self.groups.keys() | self._clients.profiles)
 
     def _groups_in_category(self, category: str) -> list[str]:
-        return [name for name, group in self.groups.items() if group.category == category]
+        declared = self._groups
+        defined = (name for name, group in self._dynamic.items() if group.category == category)
+        return [*declared.by_category.get(category, ()), *(name for name in defined if name not in declared.groups)]
 
 
 def _in_order(groups: Any) -> Iterable[Any]:

@@ -7,6 +7,7 @@ the server's own writing, costs nothing.
 import os
 import stat
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
@@ -18,6 +19,9 @@ State = tuple[Any, ...] | None
 
 #: The state of a file that may have changed while it was read; equal to no state.
 _UNSURE: State = ("unsure",)
+
+#: Nanoseconds by which the clocks of file systems may differ from ours.
+_SKEW = 2_000_000_000
 
 Check = Callable[[xml.Element], Iterable[tuple[object, str]]]
 
@@ -36,6 +40,16 @@ def state_of(path: str) -> State:
 def file_state(status: os.stat_result) -> State:
     """The state of a file that has this STATUS."""
     return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
+
+
+def state_read(path: str, began: int) -> State:
+    """The state in which PATH was read by somebody who BEGAN to read at that time, in nanoseconds of the wall clock."""
+    state = state_of(path)
+    try:
+        changed = os.stat(path).st_ctime_ns > began - _SKEW
+    except OSError:
+        changed = state is not None
+    return _UNSURE if changed else state
 
 
 class SnapshotFile(XMLFileBacked):
@@ -79,6 +93,7 @@ class SnapshotFile(XMLFileBacked):
         return not self.broken
 
     def read(self) -> None:
+        began = time.time_ns()
         before = {path: state_of(path) for path in (self.name, *self._states)}
         paths: tuple[str, ...] = (self.name,)
         try:
@@ -90,7 +105,7 @@ class SnapshotFile(XMLFileBacked):
             paths = tuple(dict.fromkeys((*paths, *err.watch)))
             raise
         finally:
-            self._states = {path: before.get(path, _UNSURE) for path in paths}
+            self._states = {path: before[path] if path in before else state_read(path, began) for path in paths}
             for path in paths:
                 self.add_monitor(path)
         for problem in document.problems:

@@ -50,10 +50,7 @@ class Oracle:
 
     def applies(self, element, groups, host):
         for condition in self.ancestors(element):
-            if condition.tag == "Group":
-                answer = condition.get("name") in groups
-            else:
-                answer = condition.get("name") == host
+            answer = condition.get("name") in (groups if condition.tag == "Group" else {host})
             if answer is (condition.get("negate") == "true"):
                 return False
         return True
@@ -217,7 +214,10 @@ def test_conditions_on_two_clients_hold_for_none():
 
 
 def test_what_hangs_below_a_group_that_is_negated_at_once_does_not_arrive():
-    text = '<Group name="a"><Group name="b"/><Group name="b" negate="TRUE"/></Group><Group name="b"><Group name="c"/></Group>'
+    text = (
+        '<Group name="a"><Group name="b"/><Group name="b" negate="TRUE"/></Group>'
+        '<Group name="b"><Group name="c"/></Group>'
+    )
     assert close(text, "a").groups == {"a"}
 
 
@@ -267,7 +267,10 @@ def test_a_negated_group_leaves_its_category_to_the_next_one():
 
 
 def test_a_suppressed_group_is_remarked_upon():
-    text = '<Group name="a"><Group name="x1"/><Group name="x2"/></Group><Group name="x1" category="x"/><Group name="x2" category="x"/>'
+    text = (
+        '<Group name="a"><Group name="x1"/><Group name="x2"/></Group>'
+        '<Group name="x1" category="x"/><Group name="x2" category="x"/>'
+    )
     ((group, remark),) = close(text, "a").remarks
     assert group == "x2"
     assert "x1" in remark and "category x" in remark

@@ -67,7 +67,8 @@ def test_groups_of_a_category_are_known():
 
 def test_profile_and_bundles():
     standing = initial(
-        '<Group name="a" profile="true"><Bundle name="x"/><Group name="b"/></Group><Group name="b"><Bundle name="y"/></Group>',
+        '<Group name="a" profile="true"><Bundle name="x"/><Group name="b"/></Group>'
+        '<Group name="b"><Bundle name="y"/></Group>',
         "a",
     )
     assert (standing.profile, standing.groups, standing.bundles) == ("a", {"a", "b"}, {"x", "y"})
@@ -106,7 +107,10 @@ def test_of_several_profiles_of_a_category_the_first_counts():
 
 
 def test_another_profile_group_is_the_profile_if_the_listed_one_is_none():
-    text = '<Group name="p2" profile="true"/><Group name="p1" profile="true"/><Group name="a"><Group name="p1"/><Group name="p2"/></Group>'
+    text = (
+        '<Group name="p2" profile="true"/><Group name="p1" profile="true"/>'
+        '<Group name="a"><Group name="p1"/><Group name="p2"/></Group>'
+    )
     assert initial(text, "a").profile == "p2"
 
 

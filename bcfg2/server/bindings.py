@@ -1,0 +1,84 @@
+"""Bound structures that are the same for many clients: bound once, copied for each.
+
+How most entries are bound follows from the repository's files and from a few groups and host names that these test.
+Generators that can tell which (:meth:`Generator.depends_on`) let a structure be bound once for all clients that agree
+in those; what may differ for each request, such as a template, is left out and bound then:
+
+.. code-block:: text
+
+    structure, unbound  -> Recipe    the groups and hosts that matter, and which entries can be bound in advance
+    + client            -> variant   the structure with these bound, shared by clients that agree in what matters
+    + request           -> a copy, in which the other entries are bound
+"""
+
+from copy import deepcopy
+from typing import Any, NamedTuple
+
+from lxml import etree
+
+from bcfg2.server.plugin.interfaces import Dependencies, union
+from bcfg2.xml import Element
+
+Signature = tuple[frozenset[str], str | None]
+
+
+class Variant(NamedTuple):
+    """A structure with all entries bound but those at the positions `unbound`.  Not to be changed."""
+
+    element: Element
+    unbound: tuple[int, ...]
+
+    def copy(self) -> tuple[Element, list[Element]]:
+        """A copy of the structure, and the entries in it that are still to be bound."""
+        element: Element = deepcopy(self.element)
+        return element, [element[position] for position in self.unbound]
+
+
+class Recipe:
+    """What decides how the entries of a structure are bound.
+
+    `in_advance`: for each entry, what its binding depends on, or None if that can be told for each request only.
+    """
+
+    def __init__(self, in_advance: list[Dependencies | None]) -> None:
+        self.in_advance = in_advance
+        self._groups, self._hosts = union(item for item in in_advance if item is not None)
+        self.variants: dict[Signature, Variant] = {}
+
+    def signature(self, metadata: Any) -> Signature:
+        """What of the client matters."""
+        groups = self._groups.intersection(metadata.groups)
+        return groups, metadata.hostname if metadata.hostname in self._hosts else None
+
+
+class Bindings:
+    """The recipes and variants for one state of the repository.
+
+    MAXIMUM: how many variants are kept; past that all are forgotten and made anew.
+    """
+
+    def __init__(self, maximum: int) -> None:
+        self._maximum = maximum
+        self._recipes: dict[bytes, Recipe] = {}
+        self._variants = 0
+
+    @staticmethod
+    def key(structure: Element) -> bytes:
+        """What tells STRUCTURE, unbound, from any other."""
+        return etree.tostring(structure)
+
+    def recipe(self, key: bytes) -> Recipe | None:
+        """The recipe for the structure of this key."""
+        return self._recipes.get(key)
+
+    def add_recipe(self, key: bytes, recipe: Recipe) -> None:
+        """Keep RECIPE."""
+        self._recipes[key] = recipe
+
+    def add_variant(self, recipe: Recipe, signature: Signature, variant: Variant) -> None:
+        """Keep VARIANT."""
+        if self._variants >= self._maximum:
+            self._recipes.clear()
+            self._variants = 0
+        recipe.variants[signature] = variant
+        self._variants += 1
