@@ -16,8 +16,12 @@ from typing import Any, NamedTuple
 
 from lxml import etree
 
+from bcfg2.server.metrics import Counter
 from bcfg2.server.plugin.interfaces import Dependencies, union
 from bcfg2.xml import Element
+
+#: How the structures of configurations came to be bound.
+BOUND = Counter("bcfg2_structures_bound_total", "Structures bound, anew or as copies of one bound before.", "how")
 
 Signature = tuple[frozenset[str], str | None]
 
@@ -54,18 +58,33 @@ class Recipe:
 class Bindings:
     """The recipes and variants for one state of the repository.
 
-    MAXIMUM: how many variants are kept; past that all are forgotten and made anew.
+    MAXIMUM: how many variants are kept; past that all are forgotten and made anew.  Only a structure that is seen for
+    the second time is worth one: what a template makes may never come again.
     """
 
     def __init__(self, maximum: int) -> None:
         self._maximum = maximum
         self._recipes: dict[bytes, Recipe] = {}
         self._variants = 0
+        self._seen: set[int] = set()
 
     @staticmethod
     def key(structure: Element) -> bytes:
         """What tells STRUCTURE, unbound, from any other."""
         return etree.tostring(structure)
+
+    def is_worth_it(self, key: bytes) -> bool:
+        """Whether the structure of this key is to be bound in advance."""
+        if key in self._recipes:
+            return True
+        if len(self._seen) >= 8 * self._maximum:
+            self._seen.clear()
+        number = hash(key)
+        if number in self._seen:
+            return True
+        if self._maximum:
+            self._seen.add(number)
+        return False
 
     def recipe(self, key: bytes) -> Recipe | None:
         """The recipe for the structure of this key."""

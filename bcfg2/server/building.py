@@ -24,7 +24,7 @@ from xmlrpc.client import Fault
 
 from lxml import etree
 
-from bcfg2.server.bindings import Bindings, Recipe, Variant
+from bcfg2.server.bindings import BOUND, Bindings, Recipe, Variant
 from bcfg2.server.plugin import (
     ClientRunHooks,
     Dependencies,
@@ -51,7 +51,7 @@ class ConfigurationBuilder:
     logger: logging.Logger
     options: Any
     fam: Any
-    _bindings: tuple[int, Any, Bindings] | None = None  # with the batch of file events and the options they are for
+    _bindings: tuple[int, Any, Bindings] | None = None  # with the version of the files and the options they are for
 
     #: The revision of the repository as the Version plugin tells it; ``-1`` without one.
     revision: Versioned[str] = Versioned("-1")
@@ -163,25 +163,34 @@ class ConfigurationBuilder:
 
     def _present_bindings(self) -> Bindings:
         """What has been bound in advance for the state of the repository that this request sees."""
-        batch, options = self.fam.batch, self.options
+        version, options = self.fam.content_version, self.options
         kept = self._bindings
-        if kept is not None and kept[0] == batch and kept[1] is options:
+        if kept is not None and kept[0] == version and kept[1] is options:
             return kept[2]
         bindings = Bindings(options.caching_bound_structures)
-        if kept is None or kept[0] <= batch:
-            self._bindings = (batch, options, bindings)
+        if kept is None or kept[0] <= version:
+            self._bindings = (version, options, bindings)
         return bindings
 
-    @track_statistics("BindStructure")
     def _bound(self, structure: Element, metadata: Any, bindings: Bindings) -> Element:
         """STRUCTURE with all entries bound: itself, or a copy of what has been bound in advance."""
         key = bindings.key(structure)
+        if bindings.is_worth_it(key):
+            return self._copy_bound(key, structure, metadata, bindings)
+        BOUND.add("anew")
+        self.BindStructure(structure, metadata)
+        return structure
+
+    @track_statistics("BindStructure")
+    def _copy_bound(self, key: bytes, structure: Element, metadata: Any, bindings: Bindings) -> Element:
+        """A copy of STRUCTURE, whose key is KEY, as it is bound in advance, with the rest bound now."""
         recipe = bindings.recipe(key)
         if recipe is None:
             recipe = Recipe([self._depends_on(entry) for entry in structure])
             bindings.add_recipe(key, recipe)
         signature = recipe.signature(metadata)
         variant = recipe.variants.get(signature)
+        BOUND.add("anew" if variant is None else "copied")
         if variant is None:
             variant = self._bind_in_advance(structure, recipe, metadata)
             bindings.add_variant(recipe, signature, variant)

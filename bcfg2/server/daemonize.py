@@ -128,8 +128,8 @@ def break_stale_lock(pidfile: str) -> None:
     try:
         while lock.is_locked():
             pid = lock.read_pid()
-            if pid is None or not is_alive(pid):
-                logger.warning("Removing the pid file %s: there is no process %s", pidfile, pid)
+            if pid is None or pid == os.getpid() or not is_alive(pid):  # in a container numbers come again
+                logger.warning("Removing the pid file %s: there is no other process %s", pidfile, pid)
                 lock.break_lock()
                 return
             if time.monotonic() > deadline:

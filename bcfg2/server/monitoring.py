@@ -23,6 +23,7 @@ from typing import Any, ClassVar, Protocol
 
 from bcfg2.options import ListOption, Option
 from bcfg2.options.types import comma_list
+from bcfg2.server.bindings import BOUND
 from bcfg2.server.connections import Counters
 from bcfg2.server.metrics import CONTENT_TYPE, Counter, Family, Gauge, Histogram, Reading, exposition
 from bcfg2.server.plugin.interfaces import Address
@@ -106,6 +107,7 @@ class Monitoring:
             self.configurations,
             _Parts("bcfg2_part_seconds", "Time that parts of the server took, as in get_statistics.", "part"),
             core.metadata_cache.lookups,
+            BOUND,
             Reading(
                 "bcfg2_metadata_cache_clients", "Clients whose metadata is cached.", lambda: len(core.metadata_cache)
             ),

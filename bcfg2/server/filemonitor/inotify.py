@@ -1,9 +1,10 @@
 """The monitor that hears of changes from the kernel (through the library watchdog)."""
 
 import os
+import stat
 import threading
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from bcfg2.options import Option, Options
 from bcfg2.server.filemonitor.monitor import FileMonitor
@@ -38,8 +39,17 @@ _KINDS: list[type[FileSystemEvent]] = [
 ]
 
 
+class _Watch(NamedTuple):
+    """The observer's watch of a folder, and which folder that was: another one may get its name."""
+
+    handle: Any
+    identity: tuple[int, int] | None
+
+
 class Inotify(FileMonitor, FileSystemEventHandler):
     """Follows the whole repository with one recursive watch, and folders elsewhere with one watch each.
+
+    The folder that the repository is in is watched as well, so that another repository put in its place is noticed.
 
     A monitored path depends on the folders that hold it, its symbolic links and their targets; a change in one of them
     is a change of the path.
@@ -53,9 +63,10 @@ class Inotify(FileMonitor, FileSystemEventHandler):
         self._repository: str = options.server_repository
         self._observer = InotifyObserver()
         self._started = False
-        self._watches: dict[str, Any] = {}  # folder -> the observer's watch
-        self._dependents: dict[str, set[str]] = {}  # folder -> monitored paths
+        self._watches: dict[str, _Watch] = {}  # by folder
+        self._dependents: dict[str, frozenset[str]] = {}  # folder -> monitored paths
         self._followed: dict[str, tuple[str, ...]] = {}  # monitored path -> folders
+        # Held by those who watch more.  Not by on_any_event(): the observer calls it holding a lock that they need.
         self._guard = threading.RLock()
 
     def start(self) -> None:
@@ -78,30 +89,39 @@ class Inotify(FileMonitor, FileSystemEventHandler):
             known = self._followed.get(path, ())
             if not links and set(folders) <= set(known) and all(map(self._covered, folders)):
                 return
-            for folder in known:
-                self._dependents[folder].discard(path)
             self._followed[path] = folders
             for folder in folders:
-                self._dependents.setdefault(folder, set()).add(path)
+                self._dependents[folder] = self._dependents.get(folder, frozenset()) | {path}
                 if self._started:
                     self._watch(folder)
+            for folder in set(known).difference(folders):
+                left = self._dependents[folder] - {path}
+                if left:
+                    self._dependents[folder] = left
+                else:
+                    del self._dependents[folder]
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Called by watchdog, in a thread of its own."""
-        self.heard()
         for where in (event.src_path, event.dest_path):
             if not where:
                 continue
             path = os.fsdecode(where)
-            if event.is_directory and path in self._watches and not os.path.isdir(path):
-                self._forget(path)
-            with self._guard:
-                concerned = self._dependents.get(os.path.dirname(path), set()) | self._dependents.get(path, set())
-                if event.is_directory:  # with all that is, or was, below it
-                    below = path + "/"
-                    concerned = concerned.union(*(p for f, p in self._dependents.items() if f.startswith(below)))
-            for monitored in concerned:
+            if self._below_root(path):
+                self.heard()
+            if event.is_directory:
+                self._forget_if_replaced(path)
+            for monitored in self._concerned(path, event.is_directory):
                 self.notice(monitored)
+
+    def _concerned(self, path: str, is_directory: bool) -> frozenset[str]:
+        """The monitored paths that a change of PATH may be a change of."""
+        nothing: frozenset[str] = frozenset()
+        concerned = self._dependents.get(os.path.dirname(path), nothing) | self._dependents.get(path, nothing)
+        if is_directory:  # with all that is, or was, below it
+            below = path + "/"
+            concerned = concerned.union(*(p for f, p in list(self._dependents.items()) if f.startswith(below)))
+        return concerned
 
     def list_watches(self) -> list[str]:
         """The folders that the kernel reports on, besides what lies below the repository."""
@@ -116,29 +136,47 @@ class Inotify(FileMonitor, FileSystemEventHandler):
     def _root(self) -> str:
         return os.path.realpath(self._repository)
 
+    def _below_root(self, path: str) -> bool:
+        return f"{path}/".startswith(f"{self._root()}/")
+
     def _covered(self, folder: str) -> bool:
-        if folder in self._watches:
-            return True
-        root = self._root()
-        return root in self._watches and f"{folder}/".startswith(f"{root}/")
+        return folder in self._watches or (self._root() in self._watches and self._below_root(folder))
 
     def _watch(self, folder: str) -> None:
         if self._covered(folder):
             return
+        if not self._below_root(folder):
+            self._schedule(folder, recursive=False)
+            return
         root = self._root()
-        recursive = f"{folder}/".startswith(f"{root}/")
-        target = root if recursive else folder
-        try:
-            self._watches[target] = self._observer.schedule(self, target, recursive=recursive, event_filter=_KINDS)
-        except OSError as err:
-            self.logger.error("Changes in %s will not be noticed: %s (see fs.inotify.max_user_watches)", target, err)
+        if os.path.dirname(root) not in self._watches:
+            self._schedule(os.path.dirname(root), recursive=False)
+        self._schedule(root, recursive=True)
 
-    def _forget(self, folder: str) -> None:
-        """FOLDER is gone: it is watched anew when it is back."""
-        with self._guard:
-            watch = self._watches.pop(folder, None)
-        if watch is not None:
-            self._observer.unschedule(watch)
+    def _schedule(self, folder: str, *, recursive: bool) -> None:
+        identity = _identity(folder)
+        try:
+            handle = self._observer.schedule(self, folder, recursive=recursive, event_filter=_KINDS)
+        except OSError as err:
+            self.logger.error("Changes in %s will not be noticed: %s (see fs.inotify.max_user_watches)", folder, err)
+        else:
+            self._watches[folder] = _Watch(handle, identity)
+
+    def _forget_if_replaced(self, folder: str) -> None:
+        """If what was watched as FOLDER is gone: what has, or gets, its name is watched anew when it is looked at."""
+        watch = self._watches.get(folder)
+        if watch is not None and watch.identity != _identity(folder):
+            del self._watches[folder]
+            self._observer.unschedule(watch.handle)
+
+
+def _identity(folder: str) -> tuple[int, int] | None:
+    """What tells FOLDER from another of its name; None if there is none."""
+    try:
+        status = os.stat(folder)
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino) if stat.S_ISDIR(status.st_mode) else None
 
 
 def _folders_of(path: str) -> Iterator[str]:

@@ -88,7 +88,7 @@ class FileMonitor(Debuggable):
     ]
 
     #: Another number whenever a batch of file events has changed what is in memory.
-    batch: Versioned[int] = Versioned(0)
+    content_version: Versioned[int] = Versioned(0)
 
     #: After so many reports since the last batch everything is compared: the kernel may have dropped some.
     max_notices = 1000
@@ -226,16 +226,16 @@ class FileMonitor(Debuggable):
             for event, owner in self._events(self._take_noticed()):
                 self._handle(event, owner)
                 handled += 1
-            before_publish(lambda: self._count_batch(before))  # the last step
+            before_publish(lambda: self._count_version(before))  # the last step
         if handled:
             self.batches.add()
             self.events.add(amount=handled)
         return handled
 
-    def _count_batch(self, before: int) -> None:
-        """Let `batch` change if anything was assigned since there were BEFORE assignments."""
+    def _count_version(self, before: int) -> None:
+        """Let `content_version` change if anything was assigned since there were BEFORE assignments."""
         if assigned() > before:
-            self.batch += 1
+            self.content_version += 1
 
     def rescan(self) -> None:
         """Compare everything with what is on disk."""

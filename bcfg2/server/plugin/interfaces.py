@@ -83,17 +83,20 @@ class Metadata:
         """Whether these credentials may speak from ADDRESS."""
         raise NotImplementedError
 
-    def get_initial_metadata(self, client_name: str) -> ClientMetadata:
-        """What this plugin alone knows of a client; an unknown one is registered."""
+    def get_initial_metadata(self, client_name: str, register: bool = True) -> ClientMetadata:
+        """What this plugin alone knows of a client; an unknown one is registered if REGISTER allows it."""
         raise NotImplementedError
 
     def merge_additional_data(self, imd: Any, source: str, data: Any) -> None:
         """Add DATA of the connector SOURCE as attribute of that name, unless it has one."""
         raise NotImplementedError
 
-    def merge_additional_groups(self, imd: Any, groups: Any) -> None:
-        """Add the GROUPS of a connector."""
+    def merge_additional_groups(self, imd: Any, groups: Any, owner: str | None = None) -> None:
+        """Add the GROUPS of the connector OWNER, one connector after the other."""
         raise NotImplementedError
+
+    def finish_groups(self, imd: Any) -> None:
+        """All connectors' groups have been added: work out what follows from them."""
 
     def update_client_list(self) -> None:
         """Read again which clients exist."""

@@ -179,5 +179,3 @@ class Bundler(Plugin, Structure, StructureValidator, XMLDirectoryBacked):
             if matches(name) and name not in present:
                 structure.insert(position, structure.makeelement("Path", {"name": name}))
                 position += 1
-
-

@@ -470,6 +470,48 @@ def test_inotify_notices_a_monitored_folder_that_is_deleted_and_made_again(inoti
     until(monitor, lambda: ("x", "created") in owner.events)
 
 
+def test_inotify_takes_reports_while_more_folders_are_being_watched(inotify, tmp_path, monkeypatch):
+    """The observer calls with a lock that watching a folder needs: waiting for each other they would stand still."""
+    from watchdog.events import FileCreatedEvent
+
+    monitor, repo = inotify
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    owner = started(monitor, repo)
+    schedule = monitor._observer.schedule
+
+    def scheduling(*arguments, **more):
+        report = threading.Thread(target=monitor.on_any_event, args=(FileCreatedEvent(str(repo / "x")),), daemon=True)
+        report.start()
+        report.join(5)
+        assert not report.is_alive()
+        return schedule(*arguments, **more)
+
+    monkeypatch.setattr(monitor._observer, "schedule", scheduling)
+    (outside / "target").touch()
+    (repo / "link").symlink_to(outside / "target")
+    until(monitor, lambda: ("link", "created") in owner.events)
+    assert str(outside) in monitor.list_watches()
+
+
+def test_inotify_notices_another_repository_put_in_the_place_of_the_first(inotify, tmp_path):
+    monitor, repo = inotify
+    for folder, text in ((repo / "Bundler", "1"), (tmp_path / "new" / "Bundler", "new")):
+        folder.mkdir(parents=True)
+        (folder / "x").write_text(text)
+    owner = started(monitor, repo / "Bundler")
+    for text in ("22", "333"):
+        repo.rename(tmp_path / f"aside{text}")
+        (tmp_path / "new").rename(repo)
+        until(monitor, lambda: ("x", "changed") in owner.events or ("x", "created") in owner.events)
+        owner.take()
+        (repo / "Bundler" / "x").write_text(text)
+        until(monitor, lambda: ("x", "changed") in owner.events)
+        owner.take()
+        (tmp_path / "new" / "Bundler").mkdir(parents=True)
+        (tmp_path / "new" / "Bundler" / "x").write_text("another")
+
+
 def test_inotify_notices_changes_behind_a_link_that_leads_out_of_the_repository(inotify, tmp_path):
     monitor, repo = inotify
     outside = tmp_path / "outside"

@@ -175,7 +175,7 @@ class ClientsFile(SnapshotFile):
                 for found in EditableFile(path).names():
                     homes[found] = (*homes.get(found, ()), path)
             self._homes = homes
-        return self._homes.get(name, ())
+        return self._homes[name]
 
 
 class _Batch:
