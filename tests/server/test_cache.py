@@ -91,6 +91,10 @@ def test_hooks_hear_of_every_expiry_until_they_are_removed() -> None:
     ]
 
 
+def test_a_view_shows_its_tags() -> None:
+    assert repr(Cache("b", "a")) == "Cache(a, b)"
+
+
 tag_sets = st.frozensets(st.sampled_from("abcde"), min_size=1, max_size=4)
 changes = st.one_of(
     st.tuples(st.just("set"), tag_sets, st.booleans()),

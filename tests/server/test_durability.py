@@ -10,11 +10,13 @@ import http.client
 import os
 import random
 import re
+import signal
 import threading
 import time
 import xmlrpc.client
 from dataclasses import dataclass, field
 
+import pytest
 from lxml import etree
 
 from tests.support import ServerProcess, await_condition, insecure
@@ -166,8 +168,8 @@ def check_server(server: ServerProcess, clients: list[Client]) -> None:
     assert {name for client in clients for name in client.registered} <= known
 
 
-def kill_under_load(server: ServerProcess, clients: list[Client], seconds: float) -> None:
-    """Have CLIENTS call, and kill the server SECONDS after the first of them was answered."""
+def end_under_load(server: ServerProcess, clients: list[Client], seconds: float, number: int) -> int:
+    """Have CLIENTS call, and send the server signal NUMBER SECONDS after the first was answered; its exit status."""
     before = {client.number: client.calls for client in clients}
     threads = [threading.Thread(target=client.run, args=(server,)) for client in clients]
     for thread in threads:
@@ -175,40 +177,59 @@ def kill_under_load(server: ServerProcess, clients: list[Client], seconds: float
     await_condition(lambda: any(client.calls > before[client.number] + 1 for client in clients))
     time.sleep(seconds)
     assert server.process is not None
-    server.process.kill()
-    server.process.wait()
+    server.process.send_signal(number)
+    status = server.process.wait(20)
     for thread in threads:
         thread.join(30)
     assert [problem for client in clients for problem in client.problems] == []
+    return status
 
 
-def test_what_was_acknowledged_survives_a_kill_at_any_moment(tmp_path, certificate):
-    print(f"BCFG2_TEST_SEED={SEED}")
-    moments = random.Random(SEED)
-    server = ServerProcess(
+@pytest.fixture
+def server(tmp_path, certificate):
+    made = ServerProcess(
         tmp_path,
         certificate,
         FILES,
         plugins="Metadata,Bundler,Probes",
         settings={"server.filemonitor": "pseudo", "logging.syslog": "false"},
     )
-    clients = [Client(number) for number in range(1, CLIENTS + 1)]
-    try:
-        for _ in range(KILLS):
-            server.start()
-            check_server(server, clients)
-            kill_under_load(server, clients, moments.uniform(0.0, 0.15))
-            check_files(server, clients)
-        assert sum(client.calls for client in clients) > 10 * KILLS  # there was load
-        for path in server.repo.rglob(".#*"):
-            os.utime(path, (1, 1))
+    yield made
+    if made.process is not None and made.process.poll() is None:
+        made.process.kill()
+        made.process.wait()
+
+
+@pytest.fixture
+def clients():
+    return [Client(number) for number in range(1, CLIENTS + 1)]
+
+
+def test_what_was_acknowledged_survives_a_kill_at_any_moment(server, clients):
+    print(f"BCFG2_TEST_SEED={SEED}")
+    moments = random.Random(SEED)
+    for _ in range(KILLS):
         server.start()
         check_server(server, clients)
+        end_under_load(server, clients, moments.uniform(0.0, 0.15), signal.SIGKILL)
+        check_files(server, clients)
+    assert sum(client.calls for client in clients) > 10 * KILLS  # there was load
+    for path in server.repo.rglob(".#*"):
+        os.utime(path, (1, 1))
+    server.start()
+    check_server(server, clients)
+    assert list(server.repo.rglob(".#*")) == []
+    assert server.stop() == 0
+    assert "Traceback" not in server.log.read_text()
+    assert "Cannot use" not in server.log.read_text()
+
+
+def test_a_server_that_is_told_to_stop_under_load_ends_in_an_orderly_way(server, clients):
+    for _ in range(3):
+        server.start()
+        check_server(server, clients)
+        assert end_under_load(server, clients, 0.3, signal.SIGTERM) == 0
+        check_files(server, clients)
         assert list(server.repo.rglob(".#*")) == []
-        assert server.stop() == 0
-        assert "Traceback" not in server.log.read_text()
-        assert "Cannot use" not in server.log.read_text()
-    finally:
-        if server.process is not None and server.process.poll() is None:
-            server.process.kill()
-            server.process.wait()
+    assert "Traceback" not in server.log.read_text()
+    assert "given up" not in server.log.read_text()

@@ -77,6 +77,24 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypa
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_file_and_folder_are_on_disk_before_it_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    synced: list[tuple[str, bytes | None]] = []
+    fsync = os.fsync
+
+    def watch(fd: int) -> None:
+        target = Path(os.readlink(f"/proc/self/fd/{fd}"))
+        synced.append((target.name, None if target.is_dir() else target.read_bytes()))
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", watch)
+    atomic_write(path, b"data")
+    (name, content), folder = synced
+    assert name.startswith(".#file.")  # the temporary file, complete
+    assert content == b"data"
+    assert folder == (tmp_path.name, None)
+
+
 def test_a_missing_folder_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         atomic_write(tmp_path / "none" / "file", b"data")

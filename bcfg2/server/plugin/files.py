@@ -16,6 +16,7 @@ import logging
 import os
 import re
 import stat
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
@@ -106,7 +107,8 @@ class XMLFileBacked(FileBacked):
     def __init__(self, name: str, should_monitor: bool = False, create: Any = None) -> None:
         super().__init__(name)
         self._watched: set[str] = set()
-        self._stamps: dict[str, Any] = {}
+        self._stamps: dict[str, Any] = {}  # of all that the last reading has looked at
+        self._begun = 0  # when that was
         template = create if create is not None else self.create
         if template is not None and not os.path.exists(name):
             self._create(template)
@@ -130,13 +132,14 @@ class XMLFileBacked(FileBacked):
         action = "changed" if event is None else event.code2str()
         if action == "endExist":
             return
-        if action == "exists" and self._stamps and self._stamps == {path: _stamp(path) for path in self._stamps}:
-            return  # the first report of a path that was read already
+        if event is not None and self._stamps and self._stamps == {path: _stamp(path) for path in self._stamps}:
+            return  # nothing is new: it was read because of another event, or just before this path was reported first
         if os.path.exists(self.name):
             self.reload()
 
     def read(self) -> None:
-        self._stamps = {self.name: _stamp(self.name)}
+        self._begun = time.time_ns()
+        self._stamps = {self.name: _stamp(self.name, self._begun)}
         if not stat.S_ISREG(os.stat(self.name).st_mode):
             raise OSError(errno.EINVAL, "not a regular file", self.name)
         try:
@@ -152,7 +155,7 @@ class XMLFileBacked(FileBacked):
 
     def _follow(self, paths: tuple[str, ...]) -> None:
         """Notice changes of PATHS: what this file includes or would include."""
-        self._stamps |= {path: _stamp(path) for path in paths}
+        self._stamps |= {path: _stamp(path, self._begun) for path in paths if path not in self._stamps}
         for path in paths:
             if path != self.name:
                 self.add_monitor(path)
@@ -169,13 +172,23 @@ class XMLFileBacked(FileBacked):
         return iter(self.entries)
 
 
-def _stamp(path: str) -> tuple[int, int, int] | None:
-    """What tells one state of a file, or of a folder's listing, from another; None if it is not there."""
+#: For how many nanoseconds the clock of a file system may stand still: one that counts whole seconds, and others.
+_COARSE_TICK, _FINE_TICK = 2_000_000_000, 10_000_000
+
+
+def _stamp(path: str, begun: int | None = None) -> Any:
+    """What tells one state of a file, or of a folder's listing, from another; None if it is not there.
+
+    If the state may be newer than BEGUN (in nanoseconds), when it was read, the answer is equal to no other.
+    """
     try:
         status = os.stat(path)
     except OSError:
         return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
+    tick = _FINE_TICK if status.st_ctime_ns % 1_000_000_000 else _COARSE_TICK
+    if begun is not None and status.st_ctime_ns > begun - tick:
+        return object()
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 
 class DirectoryBacked(Debuggable):

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from bcfg2.server.plugin import conditions
-from bcfg2.server.plugin.conditions import STANDARD_TESTS, ConditionalDocument, Selection
+from bcfg2.server.plugin.conditions import STANDARD_TESTS, ConditionalDocument, Selection, depends_on
+from bcfg2.server.plugin.interfaces import Dependencies
 from bcfg2.xml import Element, is_true, parse_string, tidy
 from tests.server.plugin.small_core import Client
 
@@ -63,6 +64,22 @@ def test_matching_keeps_the_order_of_the_document_at_every_depth() -> None:
     assert text_of(*found) == '<e n="1"/><e n="2"><x n="1"/><x n="2"/></e>'
 
 
+def test_text_between_elements_that_are_for_everybody_stays_and_matches_have_none_behind_them() -> None:
+    subject = select('<r>1<e/>2<e n="1"/>3<Group name="g"><e n="2"/>4</Group>5</r>', Client())
+    assert text_of(subject.filtered()) == '<r>1<e/>2<e n="1"/>35</r>'
+    assert [node.tail for node in subject.matching()] == [None, None]
+
+
+def test_comments_and_instructions_are_passed_over_everywhere() -> None:
+    root = etree.fromstring(
+        '<r><!--x--><Group name="g"><?y?><e><!--x--><Group name="g"><f/><!--z--></Group></e></Group></r>'
+    )
+    subject = ConditionalDocument[Any](root)
+    selection = subject.selection(subject.outcome(Client("host", "g")))
+    assert text_of(selection.filtered()) == text_of(selection.resolved(root)) == "<r><e><f/></e></r>"
+    assert [node.tag for node in selection.descendants()] == ["e", "f"]
+
+
 def test_text_behind_a_condition_that_does_not_apply_stays() -> None:
     assert text_of(select('<r><e>a<Group name="g">b</Group>c</e></r>', Client()).filtered()) == "<r><e>ac</e></r>"
 
@@ -115,6 +132,7 @@ def test_clients_of_one_outcome_share_one_result() -> None:
     first = subject.once("k", subject.outcome(Client("one", "g")), make)
     assert subject.once("k", subject.outcome(Client("two", "g", "unasked")), make) is first
     assert subject.once("k", subject.outcome(Client("three")), make) is not first
+    assert subject.once("k", subject.outcome(Client("four", "g")), make) is first
     assert len(made) == 2
     assert subject.once("another kind", subject.outcome(Client("one", "g")), make) is not first
 
@@ -127,6 +145,17 @@ def test_the_number_of_remembered_outcomes_is_limited(monkeypatch: pytest.Monkey
         (found,) = subject.once("k", subject.outcome(Client("host", name)), Selection.matching)
         assert found.get("n") == name
         assert len(subject._results) <= 4
+
+
+def test_what_tests_depend_on_is_the_groups_and_hosts_that_they_name() -> None:
+    subject = document('<r><Group name="g"/><Group name="h" negate="true"><Client name="web"/></Group></r>')
+    assert depends_on(iter(subject.tests)) == Dependencies(frozenset({"g", "h"}), frozenset({"web"}))
+    assert depends_on([]) == Dependencies()
+
+
+def test_tests_of_a_format_s_own_depend_on_more_than_groups_and_hosts() -> None:
+    subject = document('<r><Group name="g"/><Path name="/x"/></r>', Path=lambda *_arguments: True)
+    assert depends_on(subject.tests) is None
 
 
 # any document, against a plain reading of it

@@ -4,13 +4,17 @@ import logging
 import os
 import re
 import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
+from bcfg2 import xml
+from bcfg2.server.filemonitor import Event
 from bcfg2.server.plugin import DirectoryBacked, FileBacked, PluginExecutionError, XMLDirectoryBacked, XMLFileBacked
 from bcfg2.server.versioned import reading
 from tests.server.plugin.small_core import SmallCore
@@ -173,12 +177,76 @@ def test_new_matches_of_a_wildcard_count(core: SmallCore) -> None:
     assert [node.tag for node in file] == ["one"]
 
 
+def test_a_batch_of_changes_of_included_files_is_read_once_and_complained_of_once(
+    core: SmallCore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"parts/{number}.xml" for number in range(5)]
+    core.write(dict.fromkeys(names, "<a/>"))
+    core.write({"x.xml": f'<x {XI}><xi:include href="parts/*.xml"/></x>'})
+    found = core.make(Plain, core.path("x.xml"), should_monitor=True)
+    readings = []
+    monkeypatch.setattr(found, "Index", lambda: readings.append(len(found.xdata)))
+    core.write(dict.fromkeys([*names, "parts/new.xml"], "<b/>"))
+    time.sleep(0.05)  # as monitors do: what was written just now may be written again without showing it
+    core.apply()
+    assert readings == [6]
+    core.write(dict.fromkeys(names, "<broken"))
+    time.sleep(0.05)
+    core.apply()
+    assert caplog.text.count("keeping what was read before") == 1
+
+
+def test_an_included_file_that_changes_while_it_is_read_is_read_again(
+    core: SmallCore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    core.write({"x.xml": f'<x {XI}><xi:include href="part.xml"/></x>', "part.xml": "<old/>"})
+    load = xml.load
+
+    def slow_load(path: str, **more: Any) -> Any:
+        document = load(path, **more)
+        monkeypatch.setattr(xml, "load", load)
+        core.write({"part.xml": "<new/>"})
+        return document
+
+    monkeypatch.setattr(xml, "load", slow_load)
+    found = core.make(Plain, core.path("x.xml"), should_monitor=True)
+    assert found.xdata[0].tag == "new"
+
+
 def test_two_files_may_include_one(core: SmallCore) -> None:
     including = f'<r {XI}><xi:include href="i.xml"/></r>'
     core.write({"f.xml": including, "g.xml": including, "i.xml": "<i/>"})
     files = [core.make(Plain, core.path(name), should_monitor=True) for name in ("f.xml", "g.xml")]
     core.change({"i.xml": "<j/>"})
     assert [[node.tag for node in file] for file in files] == [["j"], ["j"]]
+
+
+def test_a_report_of_a_state_that_was_read_long_after_it_was_written_reads_nothing(
+    core: SmallCore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: now() + 10**12)
+    core.write({"f.xml": "<r><a/></r>"})
+    file = core.make(Plain, core.path("f.xml"), should_monitor=True)
+    first = file.xdata
+    report = Event(1, core.path("f.xml"), "exists")
+    file.HandleEvent(report)
+    assert file.xdata is first
+    core.write({"f.xml": "<r><b/><b/></r>"})
+    file.HandleEvent(report)
+    assert [node.tag for node in file] == ["b", "b"]
+
+
+def test_a_file_that_was_read_just_when_it_was_written_is_read_again(
+    core: SmallCore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    core.write({"f.xml": "<r><a/></r>"})
+    written = os.stat(core.path("f.xml")).st_ctime_ns
+    monkeypatch.setattr(time, "time_ns", lambda: written)  # what the clock of the file system cannot tell apart
+    file = core.make(Plain, core.path("f.xml"), should_monitor=True)
+    first = file.xdata
+    file.HandleEvent(Event(1, core.path("f.xml"), "changed"))
+    assert file.xdata is not first
 
 
 def test_a_deleted_file_stays_in_force_and_counts_again_when_it_is_back(core: SmallCore) -> None:
@@ -250,6 +318,25 @@ def test_deleting_drops_a_file_or_all_below_a_folder_and_nothing_with_a_similar_
     assert {path for path, _ in folder} == {"ab/3.xml", "a.xml"}
     core.change({"d/a/4.xml": "<r/>"})
     assert {path for path, _ in folder} == {"ab/3.xml", "a.xml", "a/4.xml"}
+
+
+def test_a_broken_file_that_is_deleted_is_forgotten_and_may_come_back_whole(core: SmallCore) -> None:
+    core.write({"d/a.xml": "<broken>", "d/x/b.xml": "<broken>", "d/c.xml": "<r/>"})
+    folder = core.make(Folder, core.path("d"))
+    core.delete("d/a.xml")
+    core.delete("d/x")
+    assert folder._unusable == {}
+    core.change({"d/a.xml": "<whole/>", "d/x/b.xml": "<whole/>"})
+    assert {path for path, _ in folder} == {"a.xml", "x/b.xml", "c.xml"}
+
+
+def test_every_kind_of_change_is_told_once_at_the_end(core: SmallCore) -> None:
+    folder = core.make(Folder, core.path("d"))
+    core.change({"d/a.xml": "<r/>", "d/b.xml": "<r/>"})
+    core.change({"d/a.xml": "<s/>"})
+    core.delete("d/b.xml")
+    core.change({"elsewhere/a.xml": "<r/>"})
+    assert folder.changes == [{"a.xml", "b.xml"}, {"a.xml", "b.xml"}, {"a.xml"}]
 
 
 def test_renaming_moves_what_is_below(core: SmallCore) -> None:

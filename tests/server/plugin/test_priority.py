@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from lxml import etree
 
-from bcfg2.server.plugin import PluginExecutionError, PrioDir
+from bcfg2.server.plugin import PluginExecutionError, PrioDir, priority
+from bcfg2.server.plugin.interfaces import Dependencies
 from bcfg2.server.versioned import reading
 from bcfg2.xml import Element, tostring
 from tests.server.plugin.small_core import Client, SmallCore
@@ -137,6 +138,40 @@ def test_a_name_that_is_no_pattern_matches_itself_and_is_said_once(
     assert bound(subject, "E", "lib(c++") == '<E name="lib(c++" from="a"/>'
     assert bound(subject, "E", "xy") == '<E name="xy" from="b"/>'
     assert len([text for text in caplog.messages if "no regular expression" in text]) == 1
+
+
+def test_what_is_remembered_is_limited_and_stays_right(core: SmallCore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(priority, "_MAX_REMEMBERED", 3)
+    monkeypatch.setattr(priority, "_MAX_VIEWS", 2)
+    groups = "".join(f'<Group name="g{number}"><E name="n[0-9]" in="{number}"/></Group>' for number in range(5))
+    subject = plugin(core, Patterns, a=f'<R priority="1">{groups}</R>')
+    for _ in range(2):
+        for number in range(5):
+            for name in ("n1", "n2", "n3", "n4", "n5"):
+                expected = f'<E name="{name}" in="{number}"/>'
+                assert bound(subject, "E", name, Client("host", f"g{number}")) == expected
+            index = subject._index
+            assert len(index._found) <= 3
+            assert len(index._views) <= 2
+            assert all(len(view._found) <= 3 for view in index._views.values())
+
+
+def test_what_a_binding_depends_on_is_what_its_candidates_ask_for(core: SmallCore) -> None:
+    subject = plugin(
+        core,
+        a='<R priority="2"><Group name="g"><E name="n"><Client name="web"><x/></Client></E></Group></R>',
+        b='<R priority="1"><E name="n"/><Group name="h"><E name="m"/></Group></R>',
+    )
+    assert subject.conditions_for(etree.Element("E", name="n")) == Dependencies(frozenset("g"), frozenset({"web"}))
+    assert subject.conditions_for(etree.Element("E", name="m")) == Dependencies(frozenset("h"), frozenset())
+    assert subject.conditions_for(etree.Element("E", name="none")) == Dependencies()
+    core.change({"Lookup/t.xml": f'<R {PY} priority="0"/>'})
+    assert subject.conditions_for(etree.Element("E", name="n")) is None
+
+
+def test_a_plugin_that_matches_in_its_own_way_depends_on_anything(core: SmallCore) -> None:
+    subject = plugin(core, CaseBlind, a='<R priority="1"><E name="n"/></R>')
+    assert subject.conditions_for(etree.Element("E", name="n")) is None
 
 
 def test_a_plugin_may_match_in_its_own_way(core: SmallCore) -> None:

@@ -109,6 +109,15 @@ def test_required_bundles_come_along_once_however_they_require_each_other(core: 
     assert built(subject, "a", "b", groups=("g",)) == ['<Bundle name="a"/>', '<Bundle name="b"/>', '<Bundle name="c"/>']
 
 
+def test_a_bundle_that_two_require_comes_once(core: SmallCore) -> None:
+    required = '<Bundle><RequiredBundle name="c"/></Bundle>'
+    assert built(bundler(core, a=required, b=required, c="<Bundle/>"), "a", "b") == [
+        '<Bundle name="a"/>',
+        '<Bundle name="b"/>',
+        '<Bundle name="c"/>',
+    ]
+
+
 def test_a_required_bundle_without_a_name_is_a_warning(core: SmallCore, caplog: pytest.LogCaptureFixture) -> None:
     assert built(bundler(core, a="<Bundle><RequiredBundle/></Bundle>"), "a") == ['<Bundle name="a"/>']
     assert "RequiredBundle without a name" in caplog.text
