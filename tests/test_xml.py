@@ -49,6 +49,14 @@ def test_an_external_document_type_is_not_fetched(tmp_path: Path) -> None:
     assert root.attrib == {}
 
 
+def test_documents_that_are_nested_without_end_are_refused(tmp_path: Path) -> None:
+    text = "<a>" * 5000 + "</a>" * 5000
+    with pytest.raises(xml.XMLError):
+        xml.parse_string(text, "test")
+    with pytest.raises(xml.XMLError):
+        xml.load(write(tmp_path, {"a.xml": text}))
+
+
 @pytest.mark.parametrize("text", ["", "<a>", "no markup", "<a></b>", "<a b=1/>", b"\xff\xfe\xff", "<a/><b/>", "\0<a/>"])
 def test_what_is_not_well_formed_is_one_error(text: str | bytes) -> None:
     with pytest.raises(xml.XMLError, match="^probe data: "):
@@ -161,6 +169,17 @@ def test_fallback_content_takes_the_place_of_a_missing_include(tmp_path: Path) -
     assert document.problems == ()
 
 
+def test_fallback_content_keeps_its_order_and_its_text(tmp_path: Path) -> None:
+    files = {
+        "a.xml": f'<a {XI}><b><xi:include href="none.xml"><xi:fallback>text<xi:include href="b.xml"/><f/></xi:fallback>'
+        "</xi:include></b></a>",
+        "b.xml": "<i/>",
+    }
+    document = xml.load(write(tmp_path, files))
+    assert document.root[0].text == "text"
+    assert [child.tag for child in document.root[0]] == ["i", "f"]
+
+
 def test_the_fallback_of_an_include_that_is_found_is_not_looked_at(tmp_path: Path) -> None:
     files = {
         "a.xml": f'<a {XI}><xi:include href="b.xml"><xi:fallback><xi:include href="none.xml"/></xi:fallback>'
@@ -180,6 +199,23 @@ def test_text_can_be_included(tmp_path: Path) -> None:
     document = xml.load(write(tmp_path, files))
     assert document.root[0].text == "[1 < 2 & ü]"
     assert str(tmp_path / "t.txt") in document.files
+
+
+def test_included_text_joins_the_text_in_front_of_it(tmp_path: Path) -> None:
+    include = '<xi:include href="t.txt" parse="text"/>'
+    files = {"a.xml": f"<a {XI}><b>1{include}2<c/>3{include}4<d/>{include}</b></a>", "t.txt": "T"}
+    (element,) = xml.load(write(tmp_path, files)).root
+    assert (element.text, [child.tail for child in element]) == ("1T2", ["3T4", "T"])
+
+
+def test_an_included_root_brings_no_base_along(tmp_path: Path) -> None:
+    files = {"a.xml": f'<a {XI}><xi:include href="b.xml"/></a>', "b.xml": '<b xml:base="/elsewhere" n="1"/>'}
+    assert dict(xml.load(write(tmp_path, files)).root[0].attrib) == {"n": "1"}
+
+
+def test_a_folder_that_a_wildcard_looks_into_is_watched_although_it_is_missing(tmp_path: Path) -> None:
+    path = write(tmp_path, {"a.xml": f'<a {XI}><xi:include href="none/*.xml"/></a>'})
+    assert str(tmp_path / "none") in xml.load(path).watch
 
 
 def test_text_behind_an_include_stays(tmp_path: Path) -> None:

@@ -118,14 +118,15 @@ class Bundler(Plugin, Structure, StructureValidator, XMLDirectoryBacked):
 
     def BuildStructures(self, metadata: Any) -> list[xml.Element]:
         bundles = self.bundles
-        todo = sorted(metadata.bundles)
-        seen = set(todo)
+        todo = [(name, "") for name in sorted(metadata.bundles)]
+        seen = set(metadata.bundles)
         structures = []
         while todo:
-            name = todo.pop(0)
+            name, required_by = todo.pop(0)
             file = bundles.get(name)
             if file is None:
-                self.logger.error("Client %s has the bundle %s, which does not exist", metadata.hostname, name)
+                if required_by:  # of those that the client has itself, the core tells
+                    self.logger.error("Bundle %s requires the bundle %s, which does not exist", required_by, name)
                 continue
             try:
                 content = file.content(metadata)
@@ -136,7 +137,7 @@ class Bundler(Plugin, Structure, StructureValidator, XMLDirectoryBacked):
             for required in content.required:
                 if required.name not in seen:
                     seen.add(required.name)
-                    todo.append(required.name)
+                    todo.append((required.name, name))
                 if required.inherit:
                     self._inherit(element, required.name, metadata)
             structures.append(element)

@@ -135,45 +135,45 @@ class Nesting(threading.local):
     """For which clients this thread is rendering, each because the template of the one before asks about it.
 
     Who asks about a client that is being rendered, or asks when :data:`DEEPEST` clients are, sees it without groups
-    from here.  What is built on that is good enough for the question, and shared by all that are asked meanwhile, but
-    forgotten afterwards, when complete answers can be had.
+    from here: its metadata is incomplete.  That answer holds for the question only.  The metadata of clients that have
+    been rendered is shared for the rest of the request, as always.
     """
 
     def __init__(self) -> None:
-        self.hosts: list[str] = []
-        self._incomplete: dict[Any, Any] = {}
+        self._hosts: list[str] = []
+        self._incomplete: dict[int, Any] = {}  # id of metadata -> metadata
+        self._aside: dict[
+            Any, Any
+        ] = {}  # what the memo of the request must not keep, for the next at the deepest level
 
-    def refuses(self, hostname: str) -> bool:
-        """Whether there is no rendering for this client now."""
-        return hostname in self.hosts or len(self.hosts) == DEEPEST
+    def refuses(self, metadata: Any) -> bool:
+        """Whether there is no rendering for this client now, which leaves its METADATA incomplete."""
+        refused = metadata.hostname in self._hosts or len(self._hosts) == DEEPEST
+        if refused:
+            self._incomplete[id(metadata)] = metadata
+        return refused
 
     @contextmanager
     def inside(self, hostname: str) -> Iterator[None]:
         """Note that this thread is rendering for HOSTNAME."""
-        self.hosts.append(hostname)
-        try:
-            if len(self.hosts) in (1, DEEPEST):
-                with self._own_memo():
-                    yield
-            else:
-                yield
-        finally:
-            self.hosts.pop()
-
-    @contextmanager
-    def _own_memo(self) -> Iterator[None]:
-        """Forget what the request works out in here, but for what the next one at the deepest level needs again."""
-        memo = request_memo()
-        before = dict(memo)
-        for key in self._incomplete.keys() - before.keys():
-            memo[key] = self._incomplete[key]
+        self._hosts.append(hostname)
+        if len(self._hosts) == DEEPEST:
+            memo = request_memo()
+            for key in self._aside.keys() - memo.keys():
+                memo[key] = self._aside[key]
         try:
             yield
         finally:
-            outermost = len(self.hosts) == 1
-            self._incomplete = {} if outermost else {key: memo[key] for key in memo.keys() - before.keys()}
-            memo.clear()
-            memo.update(before)
+            self._forget_incomplete(request_memo())
+            self._hosts.pop()
+            if not self._hosts:
+                self._incomplete, self._aside = {}, {}
+
+    def _forget_incomplete(self, memo: dict[Any, Any]) -> None:
+        """Take incomplete metadata, and the lists that may hold some, out of MEMO."""
+        for key, value in list(memo.items()):
+            if isinstance(value, list) or id(value) in self._incomplete:
+                self._aside[key] = memo.pop(key)
 
 
 class GroupLogic(Plugin, Connector):
@@ -188,7 +188,7 @@ class GroupLogic(Plugin, Connector):
         self._categorised: set[str] = set()
 
     def get_additional_groups(self, metadata: Any) -> list[str | MetadataGroup]:
-        if self._nesting.refuses(metadata.hostname):
+        if self._nesting.refuses(metadata):
             return []
         with self._nesting.inside(metadata.hostname):
             elements = self.file.memberships(metadata)

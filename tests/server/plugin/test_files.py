@@ -73,6 +73,15 @@ def test_content_that_is_refused_leaves_the_old_and_one_line(
     assert core.path("f") in line
 
 
+def test_only_events_that_say_that_the_file_is_there_read_it(core: SmallCore) -> None:
+    core.write({"f": "1"})
+    file = core.make(FileBacked, core.path("f"))
+    for action, data in (("endExist", ""), ("deleted", ""), ("exists", "1"), ("changed", "2"), ("created", "3")):
+        core.write({"f": data or "0"})
+        file.HandleEvent(Event(1, core.path("f"), action))
+        assert file.data == data
+
+
 def test_a_file_that_cannot_be_read_is_one_line(core: SmallCore, caplog: pytest.LogCaptureFixture) -> None:
     file = core.make(FileBacked, core.path("none"))
     assert not file.reload()

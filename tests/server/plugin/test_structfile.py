@@ -8,6 +8,7 @@ import pytest
 from lxml import etree
 
 from bcfg2.server.plugin import InfoXML, PluginExecutionError, StructFile, TemplateDataProvider
+from bcfg2.server.plugin.interfaces import Dependencies
 from bcfg2.server.plugin.structfile import entry_name
 from bcfg2.server.versioned import reading
 from bcfg2.xml import Element, tostring
@@ -136,6 +137,32 @@ def test_a_batch_seen_in_the_middle_of_a_request_does_not_change_it(core: SmallC
     assert matching(file, Client()) == "<new/>"
 
 
+ENCRYPTED = '<r{lax}><plain>x</plain><e encrypted="name">U2FsdGVkX18=</e></r>'
+
+
+@pytest.mark.parametrize(
+    ("option", "lax", "used"),
+    [
+        (False, "", False),
+        (False, ' lax_decryption="true"', True),
+        (True, "", True),
+        (True, ' lax_decryption="no"', False),
+    ],
+)
+def test_cipher_text_is_handed_out_only_where_lax_decryption_is_chosen(
+    tmp_path: Path, option: bool, lax: str, used: bool
+) -> None:
+    core = SmallCore(tmp_path, encryption_lax_decryption=option)
+    file = structfile(core, ENCRYPTED.format(lax=lax))
+    assert file.loaded is used
+    if used:
+        assert "U2FsdGVkX18=" in matching(file, Client())
+
+
+def test_an_empty_encrypted_element_needs_no_decryption(core: SmallCore) -> None:
+    assert structfile(core, '<r><e encrypted="name"/></r>').loaded
+
+
 # info.xml
 
 
@@ -204,6 +231,29 @@ def test_an_info_xml_may_be_a_template(core: SmallCore) -> None:
         core, f'<FileInfo {PY}><Info py:attrs="{{\'owner\': metadata.hostname}}" mode="0600"/></FileInfo>', InfoXML
     )
     assert bound(file, Client("web"), name="/a").get("owner") == "web"
+
+
+def test_which_attributes_apply_depends_on_groups_and_hosts(core: SmallCore) -> None:
+    file = infoxml(core, '<Group name="g"><Info/></Group><Client name="web"><Path name="/a"><Info/></Path></Client>')
+    assert file.depends_on() == Dependencies(frozenset({"g"}), frozenset({"web"}))
+    core.change({"f.xml": f"<FileInfo {PY}><Info/></FileInfo>"})
+    assert file.depends_on() is None
+
+
+def test_an_info_xml_that_becomes_broken_fails_until_it_is_repaired(core: SmallCore) -> None:
+    for good in ('<FileInfo><Info owner="o"/></FileInfo>', f'<FileInfo {PY}><Info owner="o"/></FileInfo>'):
+        file = structfile(core, good, InfoXML)
+        core.change({"f.xml": "<FileInfo><Info owner='broken'>"})
+        with pytest.raises(PluginExecutionError, match=r"f\.xml cannot be used"):
+            bound(file, Client(), name="/a")
+        assert file.depends_on() is None
+        core.change({"f.xml": good})
+        assert bound(file, Client(), name="/a").get("owner") == "o"
+
+
+def test_an_info_xml_is_never_decrypted(core: SmallCore) -> None:
+    file = infoxml(core, '<Info owner="o"><ACL encrypted="name">cipher</ACL></Info>')
+    assert bound(file, Client(), name="/a")[0].text == "cipher"
 
 
 def test_an_info_xml_that_cannot_be_read_is_an_error(core: SmallCore) -> None:

@@ -60,9 +60,11 @@ def test_conditions_are_resolved_for_the_client(core: SmallCore) -> None:
 
 
 def test_an_unknown_bundle_is_one_error_and_costs_no_other(core: SmallCore, caplog: pytest.LogCaptureFixture) -> None:
-    subject = bundler(core, a="<Bundle/>")
+    subject = bundler(core, a='<Bundle><RequiredBundle name="lost"/></Bundle>')
     assert built(subject, "a", "none") == ['<Bundle name="a"/>']
-    assert "Client web has the bundle none, which does not exist" in caplog.text
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [
+        "Bundle a requires the bundle lost, which does not exist"
+    ]
 
 
 def test_a_template_that_fails_is_left_out_and_costs_no_other(
