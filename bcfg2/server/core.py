@@ -53,6 +53,7 @@ from bcfg2.server.plugin import (
     Metadata,
     MetadataConsistencyError,
     MetadataRuntimeError,
+    PluginExecutionError,
     PluginInitError,
     Threaded,
     Version,
@@ -87,6 +88,12 @@ class CoreInitError(Exception):
 
 class NoExposedMethod(Exception):
     """There is no exposed method of this name."""
+
+
+class _Connecting(threading.local):
+    """For how many clients this thread is asking connectors, each because one of the client before asks about it."""
+
+    depth = 0
 
 
 class Core(ConfigurationBuilder, ExposedMethods):
@@ -158,6 +165,7 @@ class Core(ConfigurationBuilder, ExposedMethods):
         self.plugin_blacklist: dict[str, list[str]] = {}
         self.metadata: Any = None
         self.metadata_cache = MetadataCache()
+        self._connecting = _Connecting()
         #: Held while file events are handled.
         self.lock = threading.Lock()
         self.db_write_lock = threading.RLock()
@@ -293,19 +301,24 @@ class Core(ConfigurationBuilder, ExposedMethods):
             return self._connect(found.copy())
         if found is None:
             found = self._connect(self.metadata.get_initial_metadata(client_name, register=register))
-            self.metadata_cache.store(found.hostname, found, begun)
+            if not self._connecting.depth:  # else it may rest on that of a client which is not complete yet
+                self.metadata_cache.store(found.hostname, found, begun)
         return found
 
     def _connect(self, metadata: Any) -> Any:
         """Add what connectors know to the initial METADATA."""
         connectors = self.plugins_by_type(Connector)
-        for plugin in connectors:
-            groups = plugin.get_additional_groups(metadata)
-            self.metadata.merge_additional_groups(metadata, groups, owner=plugin.name)
-        self.metadata.finish_groups(metadata)
-        for plugin in connectors:
-            data = plugin.get_additional_data(metadata)
-            self.metadata.merge_additional_data(metadata, plugin.name, data)
+        self._connecting.depth += 1
+        try:
+            for plugin in connectors:
+                groups = plugin.get_additional_groups(metadata)
+                self.metadata.merge_additional_groups(metadata, groups, owner=plugin.name)
+            self.metadata.finish_groups(metadata)
+            for plugin in connectors:
+                data = plugin.get_additional_data(metadata)
+                self.metadata.merge_additional_data(metadata, plugin.name, data)
+        finally:
+            self._connecting.depth -= 1
         return metadata
 
     @track_statistics()
@@ -557,6 +570,9 @@ class NetworkCore(Core):
                 if not is_own:  # a plugin's method, whose faults are its own affair
                     raise
                 self.critical_error(f"{method} failed for {address[0]}: {err}")
+            except PluginExecutionError as err:  # which says all there is to say
+                self.logger.error("%s failed for %s: %s", method, address[0], err)
+                raise Fault(APPLICATION_ERROR, str(err)) from None
             finally:
                 stats.add_value(method, time.perf_counter() - begun)
 

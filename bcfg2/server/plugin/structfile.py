@@ -45,8 +45,10 @@ class StructFile(XMLFileBacked):
             self._refuse_encrypted()
         template = None
         if self.is_template():
-            source: str | bytes = xml.tostring(self.xdata)
-            if not self.extras:  # as written, so that errors name the right lines
+            source: str | bytes
+            if self.extras:  # with what it includes, and with the Python code that stands in processing instructions
+                source = xml.tostring(xml.load(self.name, comments=True).root)
+            else:  # as written, so that errors name the right lines
                 with open(self.name, "rb") as stream:
                     source = stream.read()
             template = XMLTemplate(self.name, source, self.core.options.components_encoding)

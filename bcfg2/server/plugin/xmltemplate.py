@@ -24,9 +24,7 @@ class XMLTemplate:
         self.path = path
         loader = TemplateLoader([os.path.dirname(path)], auto_reload=True, default_encoding=encoding)
         try:
-            self._template = MarkupTemplate(
-                source, filepath=path, filename=os.path.basename(path), loader=loader, encoding=encoding
-            )
+            self._template = MarkupTemplate(source, filepath=path, filename=os.path.basename(path), loader=loader)
             _ = self._template.stream  # Genshi compiles directives when this is first asked for
         except Exception as err:
             raise PluginExecutionError(f"{path}: {type(err).__name__}: {err}") from err

@@ -25,7 +25,7 @@ from bcfg2.server.plugin import Connector, Plugin, PluginExecutionError, StructF
 from bcfg2.server.plugin.services import CoreInterface
 from bcfg2.server.plugin.xmltemplate import XMLTemplate
 from bcfg2.server.plugins.metadata import MetadataGroup
-from bcfg2.server.versioned import Versioned, request_memo
+from bcfg2.server.versioned import Versioned, reading, request_memo
 
 try:
     from genshi.core import END, START, TEXT, QName, Stream
@@ -142,9 +142,7 @@ class Nesting(threading.local):
     def __init__(self) -> None:
         self._hosts: list[str] = []
         self._incomplete: dict[int, Any] = {}  # id of metadata -> metadata
-        self._aside: dict[
-            Any, Any
-        ] = {}  # what the memo of the request must not keep, for the next at the deepest level
+        self._aside: dict[Any, Any] = {}  # what the request's memo must not keep, for the next at the deepest level
 
     def refuses(self, metadata: Any) -> bool:
         """Whether there is no rendering for this client now, which leaves its METADATA incomplete."""
@@ -190,7 +188,7 @@ class GroupLogic(Plugin, Connector):
     def get_additional_groups(self, metadata: Any) -> list[str | MetadataGroup]:
         if self._nesting.refuses(metadata):
             return []
-        with self._nesting.inside(metadata.hostname):
+        with reading(), self._nesting.inside(metadata.hostname):  # what is asked is remembered as long as one reads
             elements = self.file.memberships(metadata)
         return list(dict.fromkeys(self._group(element) for element in elements))
 

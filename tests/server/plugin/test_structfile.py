@@ -93,6 +93,18 @@ def test_whether_a_file_is_a_template_is_decided_on_each_reading(core: SmallCore
     assert matching(file, Client()) == "<e>2</e>"
 
 
+def test_a_template_with_includes_keeps_its_python_code(core: SmallCore) -> None:
+    core.write({"part.xml": f"<p {PY}><e n='${{number}}'/></p>"})
+    file = structfile(core, f"<r {PY} {XI}><?python number = 7 ?><xi:include href='part.xml'/></r>")
+    assert [node.get("n") for node in file.XMLMatch(Client()).iter("e")] == ["7"]
+
+
+def test_the_xml_declaration_of_a_template_tells_its_encoding(core: SmallCore) -> None:
+    core.write({"f.xml": f"<?xml version='1.0' encoding='iso-8859-1'?><r {PY}>caf\xe9</r>".encode("latin-1")})
+    file = core.make(StructFile, core.path("f.xml"), should_monitor=True)
+    assert file.XMLMatch(Client()).text == "caf\xe9"
+
+
 def test_included_files_see_the_variables_of_the_template(core: SmallCore) -> None:
     core.write({"sub/i.xml": "<i>${metadata.hostname}</i>"})
     file = structfile(core, f'<r {PY} {XI}><xi:include href="sub/i.xml"/></r>')

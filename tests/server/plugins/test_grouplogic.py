@@ -160,7 +160,7 @@ def test_a_file_that_stops_being_a_template_is_none(tmp_path: Path) -> None:
 
 def test_a_broken_change_leaves_the_content_of_before(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     found = site(tmp_path, '<Group name="a"/>')
-    for broken in ("<GroupLogic>", logic('<py:if><Group name="b"/></py:if>'), logic('<Group name="${"/>')):
+    for broken in ("<GroupLogic>", logic("<py:nonsense/>"), logic('<Group name="${"/>')):
         caplog.clear()
         found.write(FILE, broken)
         assert added(found) == {"a"}
@@ -224,10 +224,25 @@ def test_answers_follow_a_chain_of_clients(tmp_path: Path) -> None:
 
 
 def test_clients_that_ask_in_a_circle_get_an_answer_without_the_groups_of_the_one_who_began(tmp_path: Path) -> None:
-    text = """<?python other = {'a.example': 'b.example'}.get(metadata.hostname, 'a.example') ?>
-      <Group py:for="name in sorted(metadata.query.by_name(other).groups)" name="of-${other[0]}-${name}"/>""" + NAMED
+    text = (
+        """<?python other = {'a.example': 'b.example'}.get(metadata.hostname, 'a.example') ?>
+      <Group py:for="name in sorted(metadata.query.by_name(other).groups)" name="of-${other[0]}-${name}"/>"""
+        + NAMED
+    )
     found = site(tmp_path, text, **clients("a", "b"))
     assert added(found, "a.example") == {"own-a", "of-b-basic", "of-b-own-b", "of-b-of-a-basic"}
+
+
+def test_what_is_built_for_a_question_is_not_cached(tmp_path: Path) -> None:
+    text = (
+        """<?python other = {'a.example': 'b.example'}.get(metadata.hostname, 'a.example') ?>
+      <Group py:for="name in sorted(metadata.query.by_name(other).groups)" name="of-${other[0]}-${name}"/>"""
+        + NAMED
+    )
+    found = site(tmp_path, text, conf="[caching]\nclient_metadata = cautious", **clients("a", "b"))
+    of_a = added(found, "a.example")
+    assert added(found, "b.example") == {"own-b", "of-a-basic", *(f"of-a-{name}" for name in of_a)}
+    assert found.metadata("a.example") is found.metadata("a.example")
 
 
 def test_many_clients_may_all_ask_about_all(tmp_path: Path) -> None:
