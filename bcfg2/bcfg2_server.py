@@ -39,6 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.daemon:  # whose log does not go to the terminal
             sys.stderr.write(f"bcfg2-server: error: {err}\n")
         return 1
+    except Exception:
+        logger.exception("The server ends because of an error of its own, please report it")
+        return 1
     return 0
 
 

@@ -519,9 +519,9 @@ class NetworkCore(Core):
             except DaemonError as err:
                 raise CoreInitError(str(err)) from err
             super().run()
-        except CoreInitError as err:
+        except Exception as err:
             if self.daemon is not None:
-                self.daemon.report(str(err))
+                self.daemon.report(str(err) or type(err).__name__)
             raise
         finally:
             if self.daemon is not None:

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import subprocess
 import sys
 import textwrap
@@ -47,8 +48,9 @@ def helped(read, capsys):
 
 def test_help_shows_flags_with_place_default_and_purpose(helped):
     text = helped([REPOSITORY, PASSWORD, OptionGroup("output", BooleanOption(flags=("--raw",), help="100% raw"))])
-    assert "-C PATH, --config PATH Configuration file ($BCFG2_CONFIG_FILE; default: /etc/bcfg2.conf)" in text
-    assert "-Q PATH, --repository PATH The server's repository ([server] repository; default: /var/lib/bcfg2)" in text
+    text = re.sub(r"(-\w) [A-Z]+, --", r"\1, --", text)  # as Python 3.13 and later write it
+    assert "-C, --config PATH Configuration file ($BCFG2_CONFIG_FILE; default: /etc/bcfg2.conf)" in text
+    assert "-Q, --repository PATH The server's repository ([server] repository; default: /var/lib/bcfg2)" in text
     assert "output: --raw 100% raw (default: no)" in text
     assert "([communication] password; $BCFG2_PASSWORD; default: none)" in text
 

@@ -61,8 +61,7 @@ class Inotify(FileMonitor, FileSystemEventHandler):
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self._repository: str = options.server_repository
-        self._observer = InotifyObserver()
-        self._started = False
+        self._observer: Any = None  # made at the start: a thread made before a daemon's fork cannot be started after it
         self._watches: dict[str, _Watch] = {}  # by folder
         self._dependents: dict[str, frozenset[str]] = {}  # folder -> monitored paths
         self._followed: dict[str, tuple[str, ...]] = {}  # monitored path -> folders
@@ -70,18 +69,20 @@ class Inotify(FileMonitor, FileSystemEventHandler):
         self._guard = threading.RLock()
 
     def start(self) -> None:
-        self._observer.start()
+        observer = InotifyObserver()
+        observer.start()
         with self._guard:
-            self._started = True
+            self._observer = observer
             for folder in list(self._dependents):
                 self._watch(folder)
 
     def shutdown(self) -> None:
         super().shutdown()
-        if self._started:
-            self._started = False
-            self._observer.stop()
-            self._observer.join(2)
+        with self._guard:
+            observer, self._observer = self._observer, None
+        if observer is not None:
+            observer.stop()
+            observer.join(2)
 
     def follow(self, path: str, links: list[str]) -> None:
         folders = tuple(dict.fromkeys(folder for item in (path, *links) for folder in _folders_of(item)))
@@ -92,7 +93,7 @@ class Inotify(FileMonitor, FileSystemEventHandler):
             self._followed[path] = folders
             for folder in folders:
                 self._dependents[folder] = self._dependents.get(folder, frozenset()) | {path}
-                if self._started:
+                if self._observer is not None:
                     self._watch(folder)
             for folder in set(known).difference(folders):
                 left = self._dependents[folder] - {path}
@@ -167,7 +168,8 @@ class Inotify(FileMonitor, FileSystemEventHandler):
         watch = self._watches.get(folder)
         if watch is not None and watch.identity != _identity(folder):
             del self._watches[folder]
-            self._observer.unschedule(watch.handle)
+            if self._observer is not None:
+                self._observer.unschedule(watch.handle)
 
 
 def _identity(folder: str) -> tuple[int, int] | None:
