@@ -25,6 +25,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.player import AUTHORIZATION, STATISTICS
 from benchmarks.repository import Client, Shape, write_site
@@ -150,7 +151,7 @@ class Caller:
         if number % 100 < 5:  # each of them writes clients.xml
             self._good("DeclareVersion", f"1.{number}")
 
-    def _good(self, method: str, *arguments: object, want: bytes = b"<boolean>1</boolean>") -> None:
+    def _good(self, method: str, *arguments: Any, want: bytes = b"<boolean>1</boolean>") -> None:
         self.load.count()
         status, data = self._post(xmlrpc.client.dumps(arguments, method).encode())
         if status != 200 or want not in data:

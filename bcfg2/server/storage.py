@@ -18,7 +18,7 @@ PENDING = Gauge("bcfg2_pending_writes", "Changes by clients that are being writt
 
 
 #: What the names of unfinished files begin and end with; the file monitor passes over them, as over those of editors.
-_PREFIX, _SUFFIX = ".#", ".bcfg2-new"
+UNFINISHED_PREFIX, UNFINISHED_SUFFIX = ".#", ".bcfg2-new"
 
 #: Seconds after which an unfinished file is one that nobody is going to finish.
 _ABANDONED_AFTER = 60.0
@@ -32,7 +32,7 @@ def atomic_write(path: str | os.PathLike[str], data: bytes, *, mode: int | None 
     """
     target = os.path.realpath(path)
     folder, name = os.path.split(target)
-    fd, temporary = tempfile.mkstemp(prefix=f"{_PREFIX}{name}.", suffix=_SUFFIX, dir=folder)
+    fd, temporary = tempfile.mkstemp(prefix=f"{UNFINISHED_PREFIX}{name}.", suffix=UNFINISHED_SUFFIX, dir=folder)
     try:
         with os.fdopen(fd, "wb") as stream:
             _take_over(target, fd, mode)
@@ -55,7 +55,7 @@ def remove_leftovers(folder: str | os.PathLike[str]) -> list[str]:
     newest = time.time() - _ABANDONED_AFTER
     with os.scandir(folder) as listing:
         for entry in listing:
-            if not (entry.name.startswith(_PREFIX) and entry.name.endswith(_SUFFIX)):
+            if not (entry.name.startswith(UNFINISHED_PREFIX) and entry.name.endswith(UNFINISHED_SUFFIX)):
                 continue
             with contextlib.suppress(FileNotFoundError):
                 status = entry.stat(follow_symlinks=False)

@@ -6,6 +6,9 @@
       RemoteCommand      calls a running server
         Xcmd             module xcmd: the sub-command "xcmd"
         ...
+      CoreCommand        works on the repository, through plugins of its own
+        Client           module client: the sub-command "client"
+        ...
 
 A new sub-command ``foo`` is a module ``foo`` with a class ``Foo``: a :class:`Command` with `options` of its own, a
 docstring whose first line is its help, and a method `run`.  Nothing else has to be told of it.
@@ -18,11 +21,16 @@ import os
 import pkgutil
 import sys
 import xmlrpc.client
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from bcfg2 import rpc
-from bcfg2.options import CONFIG, ENCODING, Declaration, Options
+from bcfg2.options import CONFIG, ENCODING, REPOSITORY, ComponentOption, Declaration, Options, find_in
+
+if TYPE_CHECKING:  # commands that only call a server start without it
+    from bcfg2.server.local_core import LocalCore
 
 logger = logging.getLogger("bcfg2.admin")
 
@@ -59,6 +67,45 @@ class RemoteCommand(Command):
             raise CommandError(f"{method} failed: {fault.faultString} (fault {fault.faultCode})") from None
         except (rpc.RPCError, ValueError) as err:
             raise CommandError(str(err)) from None
+
+
+class CoreCommand(Command):
+    """A sub-command that works on the repository, with a core in its own process; a server may run meanwhile.
+
+    A subclass adds an option with the `dest` ``server_plugins``, ``PLUGINS`` or :data:`ONLY_METADATA`.
+    """
+
+    options = (
+        *Command.options,
+        REPOSITORY,
+        # A component, so that its options are known, and its modules loaded, only for these commands.
+        ComponentOption(
+            dest="core",
+            default="local",
+            find=find_in("bcfg2.server", module_name="{lower}_core", class_name="{capital}Core"),
+        ),
+    )
+
+    @contextmanager
+    def core(self, options: Options, *roles: type) -> Iterator["LocalCore"]:
+        """A core with the plugins that have one of ROLES, by default all; its errors become :exc:`CommandError`."""
+        from bcfg2.server.core import CoreInitError
+        from bcfg2.server.plugin import MetadataConsistencyError, MetadataRuntimeError
+
+        repository = Path(options.server_repository)
+        if repository.is_dir() and not (repository / "Metadata").is_dir():  # else plugins would begin one there
+            raise CommandError(f"{repository} is no repository: it has no folder Metadata (option -Q)")
+        try:
+            with options.core.opened(options, roles) as core:
+                yield core
+        except (CoreInitError, MetadataConsistencyError, MetadataRuntimeError) as err:
+            raise CommandError(str(err)) from None
+
+
+#: The plugins of a core that only has Metadata, whatever ``[server] plugins`` says.
+ONLY_METADATA = ComponentOption(
+    dest="server_plugins", default=["Metadata"], find=find_in("bcfg2.server.plugins"), multiple=True
+)
 
 
 def commands() -> dict[str, type[Command]]:

@@ -9,6 +9,7 @@
       GroupsFile (groupsfile.py)    groups.xml, followed as it changes
         GroupTable (groups.py)      what it says: one immutable snapshot
           Memberships (closure.py)  how groups follow from other groups
+      draw (drawing.py)             the groups as a drawing, for bcfg2-admin viz
       ClientMetadata (client.py)    what plugins and templates see of one client
       MetadataQuery (query.py)      what they may ask about the others
       Authenticator (identity.py)   whether credentials are good, and whose they are

@@ -213,11 +213,10 @@ class _Batch:
         return self.changes.get(name) or self._table.clients.get(name)
 
     def _add(self, edit: _Edit) -> Client:
-        attributes = {**edit.attributes, "name": edit.name}
-        self._file(self._owner.name).add(attributes)
+        self._file(self._owner.name).add(edit.attributes)
         self._removed.discard(edit.name)
         self._added.add(edit.name)
-        client = self.changes[edit.name] = client_of(attributes.get)
+        client = self.changes[edit.name] = client_of(edit.attributes.get)
         return client
 
     def _update(self, client: Client, attributes: Mapping[str, str]) -> Client:

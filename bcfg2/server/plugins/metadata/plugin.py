@@ -2,7 +2,7 @@
 
 import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,6 +21,7 @@ from bcfg2.server.plugin.services import CoreInterface
 from bcfg2.server.plugins.metadata.client import ClientMetadata
 from bcfg2.server.plugins.metadata.clients import AUTH_TYPES, Client, ClientTable
 from bcfg2.server.plugins.metadata.clientsfile import ClientsFile
+from bcfg2.server.plugins.metadata.drawing import COLORS, Selection, draw
 from bcfg2.server.plugins.metadata.groups import GroupTable, MetadataGroup, suppressed_remark
 from bcfg2.server.plugins.metadata.groupsfile import GroupsFile
 from bcfg2.server.plugins.metadata.identity import Authenticator, Credentials, Refused, SelfNamed
@@ -274,10 +275,13 @@ class Metadata(Plugin, MetadataRole, ClientRunHooks):
 
     def _register(self, name: str, profile: str, **attributes: str) -> Client:
         """Make the client NAME known."""
+        self.logger.info("Registering client %s with profile %s", name, profile)
+        return self._add(name, {"profile": profile, **attributes})
+
+    def _add(self, name: str, attributes: Mapping[str, str]) -> Client:
         if not _HOST_NAME.fullmatch(name):
             raise MetadataConsistencyError(f"{name[:80]!r} cannot be the name of a client")
-        self.logger.info("Registering client %s with profile %s", name, profile)
-        return self.clients_xml.add({"name": name, "profile": profile, **attributes})
+        return self.clients_xml.add({"name": name, **attributes})
 
     # what administrators and plugins ask
 
@@ -290,6 +294,20 @@ class Metadata(Plugin, MetadataRole, ClientRunHooks):
         """The names of all clients, in the order of clients.xml."""
         return list(self._clients.clients)
 
+    def add_client(self, client_name: str, attributes: Mapping[str, str]) -> bool:
+        """Add a client with ATTRIBUTES to clients.xml.
+
+        False if the name is that of a client already, or an alias: then nothing is changed.
+        """
+        if self._clients.get(client_name) is not None:
+            return False
+        self._add(client_name, attributes)
+        return True
+
+    def update_client(self, client_name: str, attributes: Mapping[str, str]) -> None:
+        """Set ATTRIBUTES of the client with this name or alias; MetadataConsistencyError if there is none."""
+        self.clients_xml.update(client_name, attributes)
+
     def remove_client(self, client_name: str) -> None:
         """Remove a client from clients.xml; MetadataConsistencyError if there is none of this name."""
         self.clients_xml.remove(client_name)
@@ -297,6 +315,31 @@ class Metadata(Plugin, MetadataRole, ClientRunHooks):
     def update_client_list(self) -> None:
         """Read clients.xml again if it has changed."""
         self.clients_xml.catch_up()
+
+    def viz(
+        self, hosts: bool, bundles: bool, key: bool, only_client: str | None, colors: Sequence[str] = COLORS
+    ) -> str:
+        """The groups of groups.xml, as a drawing in Graphviz's language: see :mod:`.drawing`.
+
+        HOSTS, BUNDLES and KEY are drawn if they are true; of the rest only what ONLY_CLIENT has, if one is named
+        (MetadataConsistencyError if there is none).  COLORS are those of the categories, in turn.
+        """
+        client = None if only_client is None else self.query.by_name(only_client)
+        only = None if client is None else Selection(client.groups, client.bundles)
+        names = self.list_clients() if client is None else [client.hostname]
+        instances = self._by_profile(names) if hosts else {}
+        return draw(self.groups_xml.name, self.groups, instances, only, bundles=bundles, key=key, colors=colors)
+
+    def _by_profile(self, names: Iterable[str]) -> dict[str, list[str]]:
+        """Profile -> those of the clients NAMES that have it; a client without one counts under the default group."""
+        found: dict[str, list[str]] = {}
+        for name in sorted(names):
+            profile = self.get_initial_metadata(name, register=False).profile or self._groups.default
+            if profile is None:
+                self.logger.warning("%s has no profile, and is not drawn", name)
+            else:
+                found.setdefault(profile, []).append(name)
+        return found
 
     def _all_groups(self) -> list[str]:
         return sorted(self.groups.keys() | self._clients.profiles)

@@ -1,0 +1,83 @@
+"""``bcfg2-admin backup``: the repository as one archive."""
+
+import logging
+import os
+import re
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from bcfg2.options import REPOSITORY, Options, PathOption
+from bcfg2.server.admin import Command, CommandError
+from bcfg2.server.storage import UNFINISHED_PREFIX, UNFINISHED_SUFFIX
+
+logger = logging.getLogger("bcfg2.admin")
+
+#: What earlier archives in the repository are called.
+_ARCHIVE = re.compile(r"[0-9]{14}\.tar\.gz")
+
+
+class Backup(Command):
+    """Archive the repository, as a compressed tar file that only its owner may read."""
+
+    options = (
+        *Command.options,
+        REPOSITORY,
+        PathOption(flags=("-o", "--outfile"), help="The archive (default: YYYYmmddHHMMSS.tar.gz in the repository)"),
+    )
+
+    def run(self, options: Options) -> int:
+        repository = Path(options.server_repository)
+        if not repository.is_dir():
+            raise CommandError(f"the repository {repository} does not exist (option repository of [server], or -Q)")
+        target = Path(options.outfile or repository / time.strftime("%Y%m%d%H%M%S.tar.gz"))
+        archive(repository, target)
+        sys.stdout.write(f"Archive {target.name} was stored under {target.parent}\n")
+        return 0
+
+
+def archive(repository: Path, target: Path) -> None:
+    """Put what is in REPOSITORY, but earlier archives, into the file TARGET; that is made whole or not at all.
+
+    Files that vanish meanwhile are left out.  Raises :exc:`OSError`.
+    """
+    fd, unfinished = tempfile.mkstemp(prefix=UNFINISHED_PREFIX, suffix=UNFINISHED_SUFFIX, dir=target.parent)
+    try:
+        with os.fdopen(fd, "wb") as stream:  # mkstemp has given it the mode 0600
+            _fill(stream, repository, leave_out={Path(unfinished).resolve(), target.resolve()})
+            stream.flush()
+            os.fsync(fd)
+        os.rename(unfinished, target)
+    except BaseException:
+        os.unlink(unfinished)
+        raise
+
+
+def _fill(stream: BinaryIO, repository: Path, leave_out: set[Path]) -> None:
+    """Write the archive of REPOSITORY without the files LEAVE_OUT; its members stand below the folder's name."""
+    root = repository.resolve()  # a link to the repository is not what is wanted
+    with tarfile.open(fileobj=stream, mode="w:gz") as tar:
+        for path in _paths(root):
+            if path in leave_out or (path.parent == root and _ARCHIVE.fullmatch(path.name)):
+                continue
+            try:
+                tar.add(path, arcname=repository.name / path.relative_to(root), recursive=False)
+            except FileNotFoundError:
+                logger.warning("%s vanished while the archive was made", path)
+
+
+def _paths(root: Path) -> Iterator[Path]:
+    """ROOT and all that is below it, in a fixed order; links are not followed.  Raises :exc:`OSError`."""
+    yield root
+    for folder, folders, files in os.walk(root, onerror=_give_up):
+        folders.sort()
+        yield from (Path(folder, name) for name in sorted((*folders, *files)))
+
+
+def _give_up(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):  # an archive without a folder that is there is worse than none
+        raise error
