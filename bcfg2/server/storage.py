@@ -18,7 +18,7 @@ PENDING = Gauge("bcfg2_pending_writes", "Changes by clients that are being writt
 
 
 #: What the names of unfinished files begin and end with; the file monitor passes over them, as over those of editors.
-UNFINISHED_PREFIX, UNFINISHED_SUFFIX = ".#", ".bcfg2-new"
+_PREFIX, _SUFFIX = ".#", ".bcfg2-new"
 
 #: Seconds after which an unfinished file is one that nobody is going to finish.
 _ABANDONED_AFTER = 60.0
@@ -32,7 +32,7 @@ def atomic_write(path: str | os.PathLike[str], data: bytes, *, mode: int | None 
     """
     target = os.path.realpath(path)
     folder, name = os.path.split(target)
-    fd, temporary = tempfile.mkstemp(prefix=f"{UNFINISHED_PREFIX}{name}.", suffix=UNFINISHED_SUFFIX, dir=folder)
+    fd, temporary = create_unfinished(folder, name)
     try:
         with os.fdopen(fd, "wb") as stream:
             _take_over(target, fd, mode)
@@ -46,6 +46,19 @@ def atomic_write(path: str | os.PathLike[str], data: bytes, *, mode: int | None 
     _sync_folder(folder)
 
 
+def create_unfinished(folder: str | os.PathLike[str], name: str) -> tuple[int, str]:
+    """(file descriptor, path) of a new file with the mode 0600 in FOLDER, to be renamed to NAME when it is done.
+
+    Raises :exc:`OSError`.
+    """
+    return tempfile.mkstemp(prefix=f"{_PREFIX}{name}.", suffix=_SUFFIX, dir=folder)
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether a file of this NAME comes from :func:`create_unfinished`."""
+    return name.startswith(_PREFIX) and name.endswith(_SUFFIX)
+
+
 def remove_leftovers(folder: str | os.PathLike[str]) -> list[str]:
     """Remove the unfinished files in FOLDER that :func:`atomic_write` left when its process was killed; their paths.
 
@@ -55,7 +68,7 @@ def remove_leftovers(folder: str | os.PathLike[str]) -> list[str]:
     newest = time.time() - _ABANDONED_AFTER
     with os.scandir(folder) as listing:
         for entry in listing:
-            if not (entry.name.startswith(UNFINISHED_PREFIX) and entry.name.endswith(UNFINISHED_SUFFIX)):
+            if not is_unfinished(entry.name):
                 continue
             with contextlib.suppress(FileNotFoundError):
                 status = entry.stat(follow_symlinks=False)

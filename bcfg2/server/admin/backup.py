@@ -5,7 +5,6 @@ import os
 import re
 import sys
 import tarfile
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import BinaryIO
 
 from bcfg2.options import REPOSITORY, Options, PathOption
 from bcfg2.server.admin import Command, CommandError
-from bcfg2.server.storage import UNFINISHED_PREFIX, UNFINISHED_SUFFIX
+from bcfg2.server.storage import create_unfinished, is_unfinished
 
 logger = logging.getLogger("bcfg2.admin")
 
@@ -35,20 +34,22 @@ class Backup(Command):
         if not repository.is_dir():
             raise CommandError(f"the repository {repository} does not exist (option repository of [server], or -Q)")
         target = Path(options.outfile or repository / time.strftime("%Y%m%d%H%M%S.tar.gz"))
+        if not target.parent.is_dir():
+            raise CommandError(f"the archive cannot be made, {target.parent} is no folder (option -o)")
         archive(repository, target)
         sys.stdout.write(f"Archive {target.name} was stored under {target.parent}\n")
         return 0
 
 
 def archive(repository: Path, target: Path) -> None:
-    """Put what is in REPOSITORY, but earlier archives, into the file TARGET; that is made whole or not at all.
+    """Put what is in REPOSITORY into the file TARGET, which is made whole or not at all.
 
-    Files that vanish meanwhile are left out.  Raises :exc:`OSError`.
+    Earlier archives, unfinished files, and files that vanish meanwhile are left out.  Raises :exc:`OSError`.
     """
-    fd, unfinished = tempfile.mkstemp(prefix=UNFINISHED_PREFIX, suffix=UNFINISHED_SUFFIX, dir=target.parent)
+    fd, unfinished = create_unfinished(target.parent, target.name)
     try:
-        with os.fdopen(fd, "wb") as stream:  # mkstemp has given it the mode 0600
-            _fill(stream, repository, leave_out={Path(unfinished).resolve(), target.resolve()})
+        with os.fdopen(fd, "wb") as stream:
+            _fill(stream, repository, earlier=target.resolve())
             stream.flush()
             os.fsync(fd)
         os.rename(unfinished, target)
@@ -57,12 +58,13 @@ def archive(repository: Path, target: Path) -> None:
         raise
 
 
-def _fill(stream: BinaryIO, repository: Path, leave_out: set[Path]) -> None:
-    """Write the archive of REPOSITORY without the files LEAVE_OUT; its members stand below the folder's name."""
+def _fill(stream: BinaryIO, repository: Path, earlier: Path) -> None:
+    """Write the archive of REPOSITORY without the archive EARLIER; its members stand below the folder's name."""
     root = repository.resolve()  # a link to the repository is not what is wanted
     with tarfile.open(fileobj=stream, mode="w:gz") as tar:
         for path in _paths(root):
-            if path in leave_out or (path.parent == root and _ARCHIVE.fullmatch(path.name)):
+            is_archive = path == earlier or (path.parent == root and _ARCHIVE.fullmatch(path.name))
+            if is_archive or is_unfinished(path.name):
                 continue
             try:
                 tar.add(path, arcname=repository.name / path.relative_to(root), recursive=False)

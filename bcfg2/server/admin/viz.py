@@ -59,7 +59,7 @@ def _render(drawing: str, kind: str, path: str) -> None:
     """Have the program dot make a file PATH of this KIND; what it complains of goes to standard error."""
     try:
         status = subprocess.run(
-            ["dot", f"-T{kind}", "-o", path], input=drawing.encode(), stdout=sys.stderr, check=False
+            ["dot", f"-T{kind}", "-o", path], input=drawing.encode(), stdout=subprocess.DEVNULL, check=False
         ).returncode
     except FileNotFoundError:
         raise CommandError(

@@ -19,7 +19,7 @@ def test_every_module_is_a_sub_command_with_help_and_the_common_options() -> Non
         assert issubclass(command, Command)
         assert command.__name__.lower() == name
         assert (command.__doc__ or "").strip()
-        assert set(Command.options) <= set(command.options)
+        assert all(option in command.options for option in Command.options)
         assert command.run is not Command.run
 
 
@@ -38,5 +38,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_one_more_file_is_one_more_sub_command(folder: Path) -> None:
     source = "from bcfg2.server.admin import Command\nclass Greet(Command):\n    'Greet.'\n"
     (folder / "greet.py").write_text(source)
-    assert list(commands()) == ["expirecache", "greet", "perf", "xcmd"]
+    before = {path.stem for path in Path(bcfg2.server.admin.__file__).parent.glob("*.py")} - {"__init__"}
+    assert list(commands()) == sorted({*before, "greet"})
     assert commands()["greet"].__doc__ == "Greet."
