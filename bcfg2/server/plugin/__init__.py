@@ -46,7 +46,7 @@ from bcfg2.server.plugin.interfaces import (
     Threaded,
     Version,
 )
-from bcfg2.server.plugin.priority import Candidate, PrioDir, PriorityStructFile
+from bcfg2.server.plugin.priority import Candidate, PrioDir, PriorityFolder, PriorityStructFile
 from bcfg2.server.plugin.specific import BestMatch, SpecificData, Specificity, parse_specific, split_specific
 from bcfg2.server.plugin.structfile import InfoXML, StructFile
 
@@ -75,6 +75,7 @@ __all__ = [
     "PluginExecutionError",
     "PluginInitError",
     "PrioDir",
+    "PriorityFolder",
     "PriorityStructFile",
     "Probing",
     "PullSource",

@@ -23,6 +23,7 @@ from bcfg2.server.versioned import Versioned, request_memo
 logger = logging.getLogger(__name__)
 
 _META = re.compile(r"[.^$*+?{}\[\]\\|()]")
+_NAME = re.compile(r"%(%|\{name\}|name)")
 
 #: How many entry names an index remembers the candidates of, and for how many outcomes.
 _MAX_REMEMBERED = 100_000
@@ -55,7 +56,7 @@ class Candidate:
         self.conditions = conditions
         self.file = file
         self.priority = file.priority
-        self.attributes = tuple(xml.attributes(element).items())
+        self.attributes = tuple((key, value) for key, value in xml.attributes(element).items() if key != "name")
         self.text = element.text if element.text and element.text.strip() else None
         self.children = ConditionalDocument[Any](element, file._include_tests) if len(element) else None
 
@@ -167,25 +168,23 @@ class CandidateView:
         return [item for item in self._index.by_tag.get(tag, ()) if self._applies(item)]
 
 
-class PrioDir(Plugin, Generator, XMLDirectoryBacked):
+class PriorityFolder(Plugin, XMLDirectoryBacked):
     """A plugin over a folder tree of files with priorities.
 
-    An entry is bound from the element of its tag and name that applies to the client and stands in the file of the
-    highest priority.  Two of the highest priority are a conflict: the entry fails.  Nothing is merged from others.
+    What an entry gets comes from the element of its tag and name that applies to the client and stands in the file of
+    the highest priority.  Two of the highest priority are a conflict.  Nothing is merged from others.
 
-    A subclass may set `__child__`, override :attr:`use_patterns`, :meth:`_apply`, or :meth:`_matches` (then every
-    element of the entry's tag is tried, which is slow).
+    A subclass may set `__child__`, override :attr:`use_patterns`, :attr:`replaces_name`, :meth:`_apply`, or
+    :meth:`_matches` (then every element of the entry's tag is tried, which is slow).
     """
 
     __child__ = PriorityStructFile
 
-    Entries: Versioned[dict[str, Any]] = Versioned({})
     _index: Versioned[CandidateIndex] = Versioned(CandidateIndex((), patterns=False))
     _templates: Versioned[list[PriorityStructFile]] = Versioned([])
 
     def __init__(self, core: CoreInterface) -> None:
         Plugin.__init__(self, core)
-        Generator.__init__(self)
         XMLDirectoryBacked.__init__(self, self.data)
 
     @property
@@ -193,24 +192,27 @@ class PrioDir(Plugin, Generator, XMLDirectoryBacked):
         """Whether names in the files are regular expressions."""
         return False
 
+    @property
+    def replaces_name(self) -> bool:
+        """Whether ``%{name}`` in attributes stands for the entry's name."""
+        return False
+
+    def _files(self) -> list[PriorityStructFile]:
+        """All files, by their paths."""
+        return [child for _, child in sorted(self.entries.items())]
+
     def on_change(self) -> None:
-        files: list[PriorityStructFile] = [child for _, child in sorted(self.entries.items())]
-        listed: dict[str, Any] = {}
-        for file in files:
-            for child in file.xdata:
-                if isinstance(child.tag, str) and child.tag not in file._include_tests and child.get("name"):
-                    listed.setdefault(child.tag, {})[child.get("name")] = self.BindEntry
+        files = self._files()
         self._templates = [file for file in files if file.template is not None]
         self._index = CandidateIndex(
             (found for file in files if file.template is None for found in candidates_of(file.document.root, file)),
             patterns=self.use_patterns,
         )
-        self.Entries = listed
 
     def find(self, entry: xml.Element, metadata: Any) -> list[Candidate]:
         """All candidates for ENTRY that apply to the client.  Not to be changed."""
         views = self._views(metadata)
-        if type(self)._matches is not PrioDir._matches:
+        if type(self)._matches is not PriorityFolder._matches:
             return [
                 found
                 for view in views
@@ -242,40 +244,17 @@ class PrioDir(Plugin, Generator, XMLDirectoryBacked):
             candidates = []
         return CandidateIndex(candidates, patterns=self.use_patterns)
 
-    def conditions_for(self, entry: xml.Element) -> Dependencies | None:
-        """What the conditions test that decide which candidate ENTRY is bound from; None if not only they decide.
-
-        For a subclass that binds by conditions alone, to answer :meth:`depends_on` with.
-        """
-        if self._templates or type(self)._matches is not PrioDir._matches:
-            return None
-        found = self._index.find(entry.tag, entry.get("name", ""))
-        return depends_on(test for candidate in found for test in candidate.tests())
-
     def _matches(self, entry: xml.Element, metadata: Any, candidate: xml.Element) -> bool:
         """Whether CANDIDATE, of the entry's tag, is for ENTRY."""
         return bool(candidate.get("name") == entry.get("name"))
 
-    def HandlesEntry(self, entry: xml.Element, metadata: Any) -> bool:
-        return bool(self.find(entry, metadata))
-
-    def HandleEntry(self, entry: xml.Element, metadata: Any) -> None:
-        self.BindEntry(entry, metadata)
-
-    def BindEntry(self, entry: xml.Element, metadata: Any) -> None:
-        """Bind ENTRY from the candidate of the highest priority; PluginExecutionError if there is none, or two."""
+    def highest(self, entry: xml.Element, metadata: Any) -> list[Candidate]:
+        """The candidates for ENTRY that share the highest priority: none, the one to apply, or a conflict."""
         found = self.find(entry, metadata)
-        if not found:
-            raise PluginExecutionError(f"{self.name} has nothing for {entry.tag} {entry.get('name')}")
-        if len(found) > 1:
-            highest = max(candidate.priority for candidate in found)
-            found = [candidate for candidate in found if candidate.priority == highest]
-            if len(found) > 1:
-                sources = ", ".join(f"{item.file.name}:{item.element.sourceline}" for item in found)
-                raise PluginExecutionError(
-                    f"conflicting sources of priority {highest} for {entry.tag} {entry.get('name')}: {sources}"
-                )
-        self._apply(entry, found[0], metadata)
+        if len(found) < 2:
+            return found
+        priority = max(candidate.priority for candidate in found)
+        return [candidate for candidate in found if candidate.priority == priority]
 
     def _apply(self, entry: xml.Element, candidate: Candidate, metadata: Any) -> None:
         """Give ENTRY the text and the children of CANDIDATE, and the attributes that it lacks."""
@@ -286,6 +265,58 @@ class PrioDir(Plugin, Generator, XMLDirectoryBacked):
             filtered = document.once("filtered", document.outcome(metadata), Selection.filtered)
             entry.extend(deepcopy(list(filtered)))
         present = entry.attrib
-        for name, value in candidate.attributes:
-            if name not in present:
-                entry.set(name, value)
+        own_name = entry.get("name", "") if self.replaces_name else None
+        for key, value in candidate.attributes:
+            if key not in present:
+                entry.set(key, value if own_name is None else with_name(value, own_name))
+
+
+class PrioDir(PriorityFolder, Generator):
+    """A :class:`PriorityFolder` that binds entries; one without a candidate, or with a conflict, fails."""
+
+    Entries: Versioned[dict[str, Any]] = Versioned({})
+
+    def on_change(self) -> None:
+        super().on_change()
+        listed: dict[str, Any] = {}
+        for file in self._files():
+            for child in file.xdata:
+                if isinstance(child.tag, str) and child.tag not in file._include_tests and child.get("name"):
+                    listed.setdefault(child.tag, {})[child.get("name")] = self.BindEntry
+        self.Entries = listed
+
+    def conditions_for(self, entry: xml.Element) -> Dependencies | None:
+        """What the conditions test that decide which candidate ENTRY is bound from; None if not only they decide.
+
+        For a subclass that binds by conditions alone, to answer :meth:`depends_on` with.
+        """
+        if self._templates or type(self)._matches is not PriorityFolder._matches:
+            return None
+        found = self._index.find(entry.tag, entry.get("name", ""))
+        return depends_on(test for candidate in found for test in candidate.tests())
+
+    def HandlesEntry(self, entry: xml.Element, metadata: Any) -> bool:
+        return bool(self.find(entry, metadata))
+
+    def HandleEntry(self, entry: xml.Element, metadata: Any) -> None:
+        self.BindEntry(entry, metadata)
+
+    def BindEntry(self, entry: xml.Element, metadata: Any) -> None:
+        """Bind ENTRY from the candidate of the highest priority; PluginExecutionError if there is none, or two."""
+        found = self.highest(entry, metadata)
+        if not found:
+            raise PluginExecutionError(f"{self.name} has nothing for {entry.tag} {entry.get('name')}")
+        if len(found) > 1:
+            raise PluginExecutionError(conflict(entry, found))
+        self._apply(entry, found[0], metadata)
+
+
+def conflict(entry: xml.Element, found: list[Candidate]) -> str:
+    """What to say of the candidates FOUND for ENTRY, which share the highest priority."""
+    sources = ", ".join(f"{item.file.name}:{item.element.sourceline}" for item in found)
+    return f"conflicting sources of priority {found[0].priority} for {entry.tag} {entry.get('name')}: {sources}"
+
+
+def with_name(text: str, name: str) -> str:
+    """TEXT with ``%{name}`` and ``%name`` replaced by NAME and ``%%`` by one percent sign."""
+    return _NAME.sub(lambda match: "%" if match[1] == "%" else name, text)

@@ -1,13 +1,10 @@
 """Rules: entries get their attributes from XML files, by name or by pattern, by group and by priority."""
 
-import re
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from bcfg2 import xml
 from bcfg2.options import BooleanOption, Option
-from bcfg2.server.plugin import Candidate, Dependencies, PrioDir
-
-_NAME = re.compile(r"%(%|\{name\}|name)")
+from bcfg2.server.plugin import Dependencies, PrioDir
 
 
 class Rules(PrioDir):
@@ -26,21 +23,7 @@ class Rules(PrioDir):
 
     @property
     def replaces_name(self) -> bool:
-        """Whether ``%{name}`` in attributes stands for the entry's name."""
         return bool(self.settings.rules_replace_name)
 
     def depends_on(self, entry: xml.Element) -> Dependencies | None:
         return self.conditions_for(entry)
-
-    def _apply(self, entry: xml.Element, candidate: Candidate, metadata: Any) -> None:
-        before = set(entry.attrib) if self.replaces_name else None
-        super()._apply(entry, candidate, metadata)
-        if before is not None:
-            name = entry.get("name", "")
-            for key in set(entry.attrib) - before:
-                entry.set(key, with_name(entry.get(key, ""), name))
-
-
-def with_name(text: str, name: str) -> str:
-    """TEXT with ``%{name}`` and ``%name`` replaced by NAME and ``%%`` by one percent sign."""
-    return _NAME.sub(lambda match: "%" if match[1] == "%" else name, text)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from bcfg2.server.plugin import PluginExecutionError
-from bcfg2.server.plugins.rules import Rules, with_name
+from bcfg2.server.plugin.priority import with_name
+from bcfg2.server.plugins.rules import Rules
 from bcfg2.xml import tostring
 from tests.server.plugin.small_core import Client, SmallCore
 
