@@ -187,6 +187,7 @@ def test_the_connection_that_was_idle_longest_gives_way_first(certificate):
         for sock in (second, first):  # the second one is idle longer
             sock.sendall(request(call_body("who")))
             read_answer(sock)
+            await_condition(lambda: server.counters.requests == 0)
         with connect(server):
             assert is_closed(second)
             first.sendall(request(call_body("who")))
