@@ -262,6 +262,10 @@ def tidy(root: Element) -> Element:
 def _refuse_entities(root: Element, what: str) -> None:
     for entity in root.iter(etree.Entity):
         raise XMLError(f"{what}:{entity.sourceline}: the entity {entity.text} is not expanded, write its text instead")
+    dtd = root.getroottree().docinfo.internalDTD
+    declared = dtd.entities() if dtd is not None else []  # type: ignore[attr-defined]  # the stubs of lxml lack it
+    if declared:  # an attribute may use it, and nothing shows that: it is expanded whenever the attribute is read
+        raise XMLError(f"{what}: the document type declares the entity {declared[0].name}, write its text instead")
 
 
 def _reason(err: Exception) -> str:

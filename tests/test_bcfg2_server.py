@@ -279,6 +279,14 @@ def test_a_daemon_serves_when_its_parent_has_ended_and_stops_when_told(daemon):
     await_condition(lambda: not os.path.exists(f"/proc/{pid}"))
 
 
+def test_a_daemon_notices_changes(daemon):
+    server, pidfile = daemon
+    start_daemon(server, pidfile)
+    assert service_status(server) == "on"
+    (server.repo / "Bundler" / "base.xml").write_text(BUNDLE.replace('status="on"', 'status="off"'))
+    await_condition(lambda: service_status(server) == "off")
+
+
 def test_a_second_daemon_leaves_the_first_alone(daemon):
     server, pidfile = daemon
     start_daemon(server, pidfile)

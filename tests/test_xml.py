@@ -43,6 +43,14 @@ def test_entities_are_refused_with_their_place(tmp_path: Path, text: str) -> Non
         xml.load(path)
 
 
+def test_entities_that_attributes_may_use_are_refused(tmp_path: Path) -> None:
+    text = '<!DOCTYPE a [<!ENTITY e "1">]><a b="&e;"/>'
+    with pytest.raises(xml.XMLError, match="from a client: the document type declares the entity e"):
+        xml.parse_string(text, "from a client")
+    with pytest.raises(xml.XMLError, match="a.xml: the document type declares the entity e"):
+        xml.load(write(tmp_path, {"a.xml": text}))
+
+
 def test_an_external_document_type_is_not_fetched(tmp_path: Path) -> None:
     (tmp_path / "a.dtd").write_text('<!ELEMENT a ANY><!ATTLIST a from CDATA "the document type">')
     root = xml.parse_string(f'<!DOCTYPE a SYSTEM "{tmp_path}/a.dtd"><a/>', "test")
