@@ -12,15 +12,12 @@
 import errno
 import os
 import re
-import selectors
-import signal
-import subprocess
-import time
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from bcfg2.options import Option, SizeOption, TimeoutOption
+from bcfg2.server import command
 from bcfg2.server.plugin import (
     ClientRunHooks,
     Connector,
@@ -38,11 +35,6 @@ try:
 except ImportError:
     yaml = None
 
-_PIECE = 65536
-#: Seconds after which a silent program is looked at: it may have ended, leaving children that hold its pipes open.
-_TICK = 0.2
-#: Seconds between attempts to run a program that somebody is just writing.
-_BUSY = 0.05
 #: Characters of a program's error output that a failure tells.
 _MAX_TOLD = 2000
 #: With what files begin that the system could run, were they executable.
@@ -137,64 +129,16 @@ def run(argv: list[str], seconds: float | None, max_output: int) -> bytes:
     Raises :exc:`OSError` if it cannot be started, and :exc:`ValueError` if it fails, takes more than SECONDS (None: no
     limit) or writes more than MAX_OUTPUT bytes.  In the last two cases it is killed with its whole process group.
     """
-    deadline = float("inf") if seconds is None else time.monotonic() + seconds
-    with _started(argv, deadline) as process:
-        try:
-            stdout, stderr = _output(process, deadline, max_output)
-            status = process.wait(None if seconds is None else max(0.0, deadline - time.monotonic()))
-        except (TimeoutError, subprocess.TimeoutExpired):
-            raise ValueError(f"no result within {seconds:g} seconds, killed ([puppetenc] timeout)") from None
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-    if status:
-        how = f"exit status {status}" if status > 0 else f"killed by signal {-status}"
-        told = stderr.strip().decode("utf-8", "replace")[:_MAX_TOLD]
-        raise ValueError(f"{how}: {told}" if told else how)
-    return stdout
-
-
-def _started(argv: list[str], deadline: float) -> subprocess.Popen[bytes]:
-    """The program ARGV as a process; one that somebody is just writing is waited for until DEADLINE."""
-    while True:
-        try:
-            return subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                start_new_session=True,
-            )
-        except OSError as err:
-            if err.errno != errno.ETXTBSY or time.monotonic() > deadline:
-                raise
-        time.sleep(_BUSY)
-
-
-def _output(process: subprocess.Popen[bytes], deadline: float, max_output: int) -> tuple[bytes, bytes]:
-    """What PROCESS writes to its two outputs, until it has closed them or has ended; TimeoutError after DEADLINE."""
-    assert process.stdout is not None and process.stderr is not None
-    kept = {process.stdout.fileno(): bytearray(), process.stderr.fileno(): bytearray()}
-    with selectors.DefaultSelector() as selector:
-        for pipe in kept:
-            selector.register(pipe, selectors.EVENT_READ)
-        while selector.get_map():
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise TimeoutError
-            ready = selector.select(min(left, _TICK))
-            if not ready and process.poll() is not None:
-                break
-            for key, _ in ready:
-                piece = os.read(key.fd, _PIECE)
-                if not piece:
-                    selector.unregister(key.fd)
-                kept[key.fd] += piece
-                if len(kept[key.fd]) > max_output:
-                    raise ValueError(f"more than {max_output} bytes of output, killed ([puppetenc] max_output)")
-    stdout, stderr = kept.values()
-    return bytes(stdout), bytes(stderr)
+    try:
+        finished = command.run(argv, None, seconds, max_output, whole=True)
+    except command.OutOfTime:
+        raise ValueError(f"no result within {seconds:g} seconds, killed ([puppetenc] timeout)") from None
+    except command.TooMuchOutput as err:
+        raise ValueError(f"{err}, killed ([puppetenc] max_output)") from None
+    if finished.status:
+        told = finished.stderr.strip().decode("utf-8", "replace")[:_MAX_TOLD]
+        raise ValueError(f"{finished.how}: {told}" if told else finished.how)
+    return finished.stdout
 
 
 class Results:

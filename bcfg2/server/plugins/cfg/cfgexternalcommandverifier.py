@@ -4,7 +4,7 @@ import os
 import shlex
 from typing import Any
 
-from bcfg2.server.plugins.cfg import command
+from bcfg2.server import command
 from bcfg2.server.plugins.cfg.handlers import CfgVerificationError, CfgVerifier
 from bcfg2.xml import Element
 
@@ -29,8 +29,7 @@ class CfgExternalCommandVerifier(CfgVerifier):
             raise CfgVerificationError(f"{self.name}: {err}, killed") from None
         if finished.status:
             output = (finished.stderr.strip() or finished.stdout.strip()).decode("utf-8", "replace")[:_MAX_TOLD]
-            how = f"exit status {finished.status}" if finished.status > 0 else f"killed by signal {-finished.status}"
-            raise CfgVerificationError(f"{output} ({how})" if output else how)
+            raise CfgVerificationError(f"{output} ({finished.how})" if output else finished.how)
 
     def _command(self) -> list[str]:
         """The program as it is, if it may be executed, else its interpreter with it."""

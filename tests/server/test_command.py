@@ -1,14 +1,16 @@
-"""Running checks: input, output, time."""
+"""Running programs: input, output, time."""
 
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from bcfg2.server.plugins.cfg.command import MAX_OUTPUT, OutOfTime, run
+from bcfg2.server import command
+from bcfg2.server.command import MAX_OUTPUT, OutOfTime, TooMuchOutput, run
 
 
 def python(code: str) -> list[str]:
@@ -72,3 +74,30 @@ def test_children_that_hold_the_output_open_do_not_delay_the_result() -> None:
     begun = time.monotonic()
     assert run(["sh", "-c", "sleep 8 & echo done"], b"x" * 1_000_000, 20)[:2] == (0, b"done\n")
     assert time.monotonic() - begun < 5
+
+
+def test_a_program_that_is_just_being_written_is_waited_for(tmp_path: Path) -> None:
+    program = tmp_path / "t"
+    program.write_text("#!/bin/sh\nexit 5\n")
+    program.chmod(0o755)
+    writer = program.open("a")
+    threading.Timer(0.3, writer.close).start()
+    assert run([str(program)], None, 10).status == 5
+
+
+def test_a_program_that_stays_open_for_writing_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "_BUSY_FOR", 0.2)
+    program = tmp_path / "t"
+    program.write_text("#!/bin/sh\nexit 5\n")
+    program.chmod(0o755)
+    with program.open("a"), pytest.raises(OSError, match="Text file busy"):
+        run([str(program)], None, 10)
+
+
+@pytest.mark.parametrize("stream", [1, 2])
+def test_where_all_output_is_wanted_too_much_of_it_kills_the_program(stream: int) -> None:
+    begun = time.monotonic()
+    with pytest.raises(TooMuchOutput, match="more than 1000 bytes"):
+        run(["sh", "-c", f"head -c 1001 /dev/zero >&{stream}; exec sleep 20"], None, 20, 1000, whole=True)
+    assert time.monotonic() - begun < 8
+    assert len(run(["sh", "-c", f"head -c 1000 /dev/zero >&{stream}"], None, 20, 1000, whole=True)[stream]) == 1000
