@@ -39,7 +39,7 @@ from bcfg2.options import (
     UserOption,
 )
 from bcfg2.options.common import CA, DAEMON, ENCODING, PLUGINS, REPOSITORY
-from bcfg2.server import cache
+from bcfg2.server import alias, cache
 from bcfg2.server.acl import DefaultACL, allowed
 from bcfg2.server.building import ConfigurationBuilder
 from bcfg2.server.daemonize import Daemon, DaemonError, drop_privileges
@@ -75,6 +75,8 @@ __all__ = [
     "exposed",
     "sort_xml",
 ]
+
+alias.install()  # here, because plugins are imported while options are read, before there is a core
 
 #: Fault codes of XML-RPC answers.
 NO_SUCH_METHOD = -32601

@@ -10,6 +10,7 @@
 `priority`              folders of XML files with priorities
 `specific`              files for everybody, for a group or for a host
 `entryset`              folders and trees of such files
+`helpers`               the building blocks above, as existing plugins import them
 `conditions`            conditional elements, decided once per distinct outcome
 ======================  =======================================================
 """

@@ -1,0 +1,30 @@
+"""The building blocks of plugins under the one name that existing plugins import them from.
+
+Each family has a module of its own: see :mod:`bcfg2.server.plugin`.
+"""
+
+from bcfg2.log import Debuggable
+from bcfg2.server.plugin.entryset import EntrySet, GroupSpool, default_file_attributes
+from bcfg2.server.plugin.files import DirectoryBacked, FileBacked, XMLDirectoryBacked, XMLFileBacked
+from bcfg2.server.plugin.priority import PrioDir, PriorityStructFile
+from bcfg2.server.plugin.specific import SpecificData, Specificity
+from bcfg2.server.plugin.structfile import InfoXML, StructFile
+from bcfg2.server.statistics import track_statistics
+
+__all__ = [
+    "Debuggable",
+    "DirectoryBacked",
+    "EntrySet",
+    "FileBacked",
+    "GroupSpool",
+    "InfoXML",
+    "PrioDir",
+    "PriorityStructFile",
+    "SpecificData",
+    "Specificity",
+    "StructFile",
+    "XMLDirectoryBacked",
+    "XMLFileBacked",
+    "default_file_attributes",
+    "track_statistics",
+]
