@@ -293,11 +293,16 @@ def test_without_an_output_the_call_is_made_all_the_same(server: ServerProcess) 
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def _heed_ctrl_c() -> None:
+    """Shells have what they start in the background ignore Ctrl-C, and so would the command be born."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_ends_a_call_without_a_traceback(server: ServerProcess) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         silent.settimeout(20)
         words = command("-C", str(server.conf), "perf", "-S", f"https://127.0.0.1:{silent.getsockname()[1]}")
-        process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, preexec_fn=_heed_ctrl_c)
         connection, _ = silent.accept()
         with connection:
             assert connection.recv(1)  # the handshake has begun
