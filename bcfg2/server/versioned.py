@@ -173,7 +173,7 @@ class Versioned(Generic[T]):
             writes[cell] = value
             return
         _clock.publish({cell: value})
-        _follow()
+        follow()
 
 
 @contextmanager
@@ -213,7 +213,7 @@ def writing() -> Iterator[None]:
             _view.writes = _view.last_steps = _view.afterwards = None
             if writes:
                 _clock.publish(writes)
-                _follow()
+                follow()
             _run(steps)
 
 
@@ -321,8 +321,8 @@ def newest_generation() -> int:
     return _clock.generation
 
 
-def _follow() -> None:
-    """Let a request that has just written something see it: move its pin to the newest generation."""
+def follow() -> None:
+    """Let this thread's request see what has been published since it began, or has just been by itself."""
     if _view.pinned is not None:
         pinned = _view.pinned
         _view.pinned = _clock.pin()

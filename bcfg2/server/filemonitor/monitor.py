@@ -17,7 +17,7 @@ from typing import Any, ClassVar, NamedTuple
 from bcfg2.log import Debuggable
 from bcfg2.options import FloatOption, ListOption, Option, Options
 from bcfg2.server.metrics import Counter
-from bcfg2.server.versioned import Versioned, assigned, before_publish, writing
+from bcfg2.server.versioned import Versioned, assigned, before_publish, follow, writing
 
 IGNORED = ["*~", "*#", ".#*", "*.swp", "*.swpx", ".*.swx", "SCCS", ".svn", "4913", ".gitignore"]
 
@@ -231,6 +231,39 @@ class FileMonitor(Debuggable):
             self.batches.add()
             self.events.add(amount=handled)
         return handled
+
+    def announce(self, paths: Collection[str], lock: AbstractContextManager[Any]) -> None:
+        """Have the owners of PATHS, files that the server itself has just written, take them before this returns.
+
+        Nothing else that may have changed meanwhile is looked at, so half of somebody's change never comes into force.
+        LOCK is the one that file events are handled under.
+        """
+        with lock:
+            follow()  # what is changed is the newest state, not that of the request that has written the files
+            with writing():
+                before = assigned()
+                for path in paths:
+                    for event, owner in self._written(os.path.abspath(path)):
+                        self._handle(event, owner)
+                for event, owner in self._events([]):
+                    self._handle(event, owner)
+                before_publish(lambda: self._count_version(before))
+
+    def _written(self, path: str) -> list[tuple[Event, Any]]:
+        """The events of PATH as part of the monitored folder above it that is nearest."""
+        with self._lock:
+            folder, name = os.path.split(path)
+            while (watched := self._watched.get(folder)) is None and name:
+                folder, name = os.path.split(folder)
+            if watched is None or self.should_ignore(os.path.join(folder, name)):
+                return []
+            state = _state(os.stat(os.path.join(folder, name)))
+            before = watched.names.get(name)
+            if state == before:
+                return []
+            watched.names[name] = state
+            action = "created" if _replaced(state, before) else "changed"
+            return [(Event(handle, name, action), owner) for handle, owner in list(watched.owners.items())]
 
     def _count_version(self, before: int) -> None:
         """Let `content_version` change if anything was assigned since there were BEFORE assignments."""

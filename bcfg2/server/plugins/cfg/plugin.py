@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from bcfg2.options import BooleanOption, ComponentOption, Option
 from bcfg2.options.components import find_in
@@ -60,6 +60,11 @@ class Cfg(GroupSpool):
             return Dependencies()
         entry_set = self.entries.get(entry.get("name", "").removeprefix("/"))
         return entry_set.depends_on() if isinstance(entry_set, CfgEntrySet) else Dependencies()
+
+    def has_generator(self, path: str, metadata: Any) -> bool:
+        """Whether there are contents of PATH for the client; what a creator could make does not count."""
+        entry_set = self.entries.get(path.removeprefix("/"))
+        return entry_set is not None and entry_set.choice.best(metadata) is not None
 
     def note_use(self, handler: type[CfgHandler]) -> None:
         """Warn once of a HANDLER that is not for good, now that there is a file for it."""
