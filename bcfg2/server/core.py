@@ -22,6 +22,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from copy import copy
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 from xmlrpc.client import Fault
@@ -59,7 +60,7 @@ from bcfg2.server.plugin import (
     Version,
 )
 from bcfg2.server.plugin.interfaces import Address, ClientAddress
-from bcfg2.server.plugin.services import using
+from bcfg2.server.plugin.services import introduce, using, withdraw
 from bcfg2.server.statistics import stats, track_statistics
 from bcfg2.server.storage import remove_leftovers
 from bcfg2.server.versioned import reading, request_memo, writing
@@ -194,6 +195,7 @@ class Core(ConfigurationBuilder, ExposedMethods):
 
     def load_plugins(self) -> None:
         """Make all plugins that the options name; :exc:`CoreInitError` if none of them has the role Metadata."""
+        introduce(self)
         with using(self):
             for plugin in self.options.server_plugins:
                 self.init_plugin(plugin)
@@ -257,8 +259,15 @@ class Core(ConfigurationBuilder, ExposedMethods):
 
     def _get_rmi(self) -> dict[str, Callable[..., Any]]:
         """Remote name -> method, of the file monitor and of all plugins."""
-        owners = [(type(self.fam).__name__, self.fam), *self.plugins.items()]
-        return {f"{name}.{method}": getattr(owner, method) for name, owner in owners for method in owner.__rmi__}
+        found = {}
+        for owner_name, owner in [(type(self.fam).__name__, self.fam), *self.plugins.items()]:
+            for name in owner.__rmi__:
+                method = getattr(owner, name, None)
+                if callable(method):
+                    found[f"{owner_name}.{name}"] = method
+                else:
+                    self.logger.error("Plugin %s offers the remote method %s, which it does not have", owner_name, name)
+        return found
 
     @property
     def database_available(self) -> bool:
@@ -293,16 +302,16 @@ class Core(ConfigurationBuilder, ExposedMethods):
     def _cached_metadata(self, client_name: str, register: bool) -> Any:
         mode = self.metadata_cache_mode
         if mode == "off":
-            return self._connect(self.metadata.get_initial_metadata(client_name, register=register))
+            return self._connect(self.metadata.initial_metadata(client_name, register=register))
         begun = self.metadata_cache.begin()
         found = self.metadata_cache.find(client_name)
         if mode == "initial":
             if found is None:
-                found = self.metadata.get_initial_metadata(client_name, register=register)
+                found = self.metadata.initial_metadata(client_name, register=register)
                 self.metadata_cache.store(found.hostname, found, begun)
-            return self._connect(found.copy())
+            return self._connect(copy(found))
         if found is None:
-            found = self._connect(self.metadata.get_initial_metadata(client_name, register=register))
+            found = self._connect(self.metadata.initial_metadata(client_name, register=register))
             if not self._connecting.depth:  # else it may rest on that of a client which is not complete yet
                 self.metadata_cache.store(found.hostname, found, begun)
         return found
@@ -314,7 +323,7 @@ class Core(ConfigurationBuilder, ExposedMethods):
         try:
             for plugin in connectors:
                 groups = plugin.get_additional_groups(metadata)
-                self.metadata.merge_additional_groups(metadata, groups, owner=plugin.name)
+                self.metadata.merge_groups_of(plugin.name, metadata, groups)
             self.metadata.finish_groups(metadata)
             for plugin in connectors:
                 data = plugin.get_additional_data(metadata)
@@ -476,6 +485,7 @@ class Core(ConfigurationBuilder, ExposedMethods):
                 self.logger.exception("Plugin %s failed to shut down", plugin.name)
         self.metadata_cache.close()
         cache.expire()
+        withdraw(self)
 
     @contextlib.contextmanager
     def request(self) -> Iterator[None]:

@@ -10,13 +10,16 @@
 `priority`              folders of XML files with priorities
 `specific`              files for everybody, for a group or for a host
 `entryset`              folders and trees of such files
+`statistics`            the roles that take what clients report
+`dicts`                 values that are worked out when they are asked for
 `helpers`               the building blocks above, as existing plugins import them
 `conditions`            conditional elements, decided once per distinct outcome
 ======================  =======================================================
 """
 
-from bcfg2.server.plugin.base import Plugin
+from bcfg2.server.plugin.base import Debuggable, Plugin
 from bcfg2.server.plugin.conditions import ConditionalDocument, Selection
+from bcfg2.server.plugin.dicts import CallableDict, OnDemandDict
 from bcfg2.server.plugin.entryset import MDATA_OPTIONS, EntrySet, GroupSpool, default_file_attributes
 from bcfg2.server.plugin.exceptions import (
     MetadataConsistencyError,
@@ -45,21 +48,25 @@ from bcfg2.server.plugin.interfaces import (
     StructureValidator,
     TemplateDataProvider,
     Threaded,
+    ThreadedStatistics,
     Version,
 )
 from bcfg2.server.plugin.priority import Candidate, PrioDir, PriorityFolder, PriorityStructFile
 from bcfg2.server.plugin.specific import BestMatch, SpecificData, Specificity, parse_specific, split_specific
 from bcfg2.server.plugin.structfile import InfoXML, StructFile
+from bcfg2.server.statistics import track_statistics
 
 __all__ = [
     "MDATA_OPTIONS",
     "BestMatch",
+    "CallableDict",
     "Candidate",
     "ClientACLs",
     "ClientAddress",
     "ClientRunHooks",
     "ConditionalDocument",
     "Connector",
+    "Debuggable",
     "Decision",
     "Dependencies",
     "DirectoryBacked",
@@ -72,6 +79,7 @@ __all__ = [
     "Metadata",
     "MetadataConsistencyError",
     "MetadataRuntimeError",
+    "OnDemandDict",
     "Plugin",
     "PluginExecutionError",
     "PluginInitError",
@@ -91,6 +99,7 @@ __all__ = [
     "StructureValidator",
     "TemplateDataProvider",
     "Threaded",
+    "ThreadedStatistics",
     "ValidationError",
     "Version",
     "XMLDirectoryBacked",
@@ -98,4 +107,5 @@ __all__ = [
     "default_file_attributes",
     "parse_specific",
     "split_specific",
+    "track_statistics",
 ]

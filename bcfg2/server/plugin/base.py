@@ -8,6 +8,8 @@ from bcfg2.log import Debuggable
 from bcfg2.options import Option, Options
 from bcfg2.server.plugin.services import CoreInterface
 
+__all__ = ["Debuggable", "Plugin"]
+
 
 class Plugin(Debuggable):
     """Base class of all plugins; its roles are the other classes that a plugin inherits (see `interfaces`).
@@ -43,7 +45,7 @@ class Plugin(Debuggable):
             cls.name = cls.__name__
 
     def __init__(self, core: CoreInterface) -> None:
-        Debuggable.__init__(self)  # the other classes that a plugin inherits have constructors with arguments
+        # No super().__init__(): the other classes that a plugin inherits have constructors with other arguments.
         self.core = core
         self.logger = logging.getLogger(f"bcfg2.{self.name}")
         self.debug_flag = bool(core.options.logging_debug)

@@ -1,5 +1,14 @@
 """What plugins raise, and what it costs: see each class."""
 
+__all__ = [
+    "MetadataConsistencyError",
+    "MetadataRuntimeError",
+    "PluginExecutionError",
+    "PluginInitError",
+    "SpecificityError",
+    "ValidationError",
+]
+
 
 class PluginInitError(Exception):
     """A plugin cannot work: it is left out, the server goes on."""

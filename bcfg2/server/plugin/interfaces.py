@@ -4,6 +4,8 @@ A plugin is given a role by inheriting its class, and may have any number.  Plug
 ``sort_order``, then by name.  A role's methods do nothing, or answer nothing, unless a plugin overrides them.
 
 "metadata" below is a client's :class:`~bcfg2.server.plugins.metadata.ClientMetadata`, "element" an lxml element.
+
+Two roles that have much to do by themselves, Statistics and ThreadedStatistics, are in `statistics`.
 """
 
 from collections.abc import Iterable
@@ -13,6 +15,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 from bcfg2.server.plugin.base import Plugin
 from bcfg2.server.plugin.exceptions import PluginInitError
 from bcfg2.server.plugin.services import CoreInterface
+from bcfg2.server.plugin.statistics import Statistics, Threaded, ThreadedStatistics
 from bcfg2.xml import Element
 
 Address = tuple[str, int]
@@ -61,7 +64,11 @@ class ClientMetadata(Protocol):
 
 
 class Metadata:
-    """Tells who a client is and what it is a member of.  Exactly one loaded plugin has this role."""
+    """Tells who a client is and what it is a member of.  Exactly one loaded plugin has this role.
+
+    The core calls :meth:`initial_metadata`, :meth:`merge_groups_of` and :meth:`finish_groups`.  A plugin that needs not
+    know what these tell more overrides :meth:`get_initial_metadata` and :meth:`merge_additional_groups` only.
+    """
 
     def viz(self, hosts: bool, bundles: bool, key: bool, only_client: str | None, colors: list[str]) -> str:
         """A description of all groups in graphviz's language."""
@@ -76,24 +83,36 @@ class Metadata:
         raise NotImplementedError
 
     def resolve_client(self, address: Address, cleanup_cache: bool = False) -> str:
-        """The canonical name of the client that calls from ADDRESS; else MetadataConsistencyError."""
-        raise NotImplementedError
+        """The canonical name of the client that calls from ADDRESS; else MetadataConsistencyError.
+
+        CLEANUP_CACHE: the client's run begins with this call.  By default it is what stands in the place of the port,
+        for callers that know a name and no address.
+        """
+        return str(address[1])
 
     def AuthenticateConnection(self, cert: Any, user: str, password: str, address: Address) -> bool:
         """Whether these credentials may speak from ADDRESS."""
         raise NotImplementedError
 
-    def get_initial_metadata(self, client_name: str, register: bool = True) -> ClientMetadata:
-        """What this plugin alone knows of a client; an unknown one is registered if REGISTER allows it."""
+    def get_initial_metadata(self, client_name: str) -> Any:
+        """What this plugin alone knows of a client, its :class:`ClientMetadata`; an unknown one may be registered."""
         raise NotImplementedError
+
+    def initial_metadata(self, client_name: str, register: bool = True) -> Any:
+        """What :meth:`get_initial_metadata` answers; without REGISTER nobody is to be registered for it."""
+        return self.get_initial_metadata(client_name)
 
     def merge_additional_data(self, imd: Any, source: str, data: Any) -> None:
         """Add DATA of the connector SOURCE as attribute of that name, unless it has one."""
         raise NotImplementedError
 
-    def merge_additional_groups(self, imd: Any, groups: Any, owner: str | None = None) -> None:
-        """Add the GROUPS of the connector OWNER, one connector after the other."""
+    def merge_additional_groups(self, imd: Any, groups: Any) -> None:
+        """Add the GROUPS of a connector, one connector after the other."""
         raise NotImplementedError
+
+    def merge_groups_of(self, owner: str, imd: Any, groups: Any) -> None:
+        """Add the GROUPS of the connector OWNER, as :meth:`merge_additional_groups` does."""
+        self.merge_additional_groups(imd, groups)
 
     def finish_groups(self, imd: Any) -> None:
         """All connectors' groups have been added: work out what follows from them."""
@@ -197,24 +216,6 @@ class ClientRunHooks:
         """The client's statistics have been processed."""
 
 
-class Statistics(Plugin):
-    """Takes the statistics that clients upload."""
-
-    create: ClassVar[bool] = False
-
-    def process_statistics(self, client: ClientMetadata, xdata: Element) -> None:
-        """Take the uploaded document XDATA of CLIENT."""
-        raise NotImplementedError
-
-
-class Threaded:
-    """Has threads of its own, which may start only after the server has become a daemon."""
-
-    def start_threads(self) -> None:
-        """Called once."""
-        raise NotImplementedError
-
-
 class Version(Plugin):
     """Knows which revision of the repository is checked out."""
 
@@ -305,5 +306,6 @@ __all__ = [
     "StructureValidator",
     "TemplateDataProvider",
     "Threaded",
+    "ThreadedStatistics",
     "Version",
 ]

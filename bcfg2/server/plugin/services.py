@@ -3,6 +3,7 @@
 The helper classes have the constructors that other people's plugins rely on (``FileBacked(path)``), in which there is
 no room for a core.  So the core says whose objects are being made: :func:`using` is in force while plugins are loaded
 and while file events are handled, and an object that needs the core asks for :func:`current_core` when it is made.
+Threads that a plugin has started by itself get the core that loads plugins in this process.
 """
 
 import logging
@@ -41,11 +42,28 @@ class CoreInterface(Protocol):
 
 
 _current: ContextVar[CoreInterface] = ContextVar("bcfg2_core")
+_of_process: list[CoreInterface] = []  # the last one counts
 
 
 def current_core() -> CoreInterface:
-    """The core for which an object is being made; :exc:`LookupError` outside of :func:`using`."""
-    return _current.get()
+    """The core for which an object is being made; :exc:`LookupError` if there is none."""
+    core = _current.get(None)
+    if core is None and _of_process:
+        core = _of_process[-1]
+    if core is None:
+        raise LookupError("there is no core")
+    return core
+
+
+def introduce(core: CoreInterface) -> None:
+    """Make CORE the current one for all threads outside of :func:`using`, until it is withdrawn."""
+    _of_process.append(core)
+
+
+def withdraw(core: CoreInterface) -> None:
+    """Take back :func:`introduce`."""
+    if core in _of_process:
+        _of_process.remove(core)
 
 
 @contextmanager

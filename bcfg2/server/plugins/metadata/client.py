@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn
 
 from bcfg2.version import VersionInfo, parse_version
 
@@ -51,12 +51,6 @@ class ClientMetadata:
     def _revise(self, **attributes: Any) -> None:
         """Set ATTRIBUTES, while the metadata is being built."""
         self.__dict__.update(attributes)
-
-    def copy(self) -> Self:
-        """A copy to which connectors can add without changing this one."""
-        copy = type(self).__new__(type(self))
-        copy.__dict__.update(self.__dict__)
-        return copy
 
     @property
     def categories(self) -> dict[str, str]:

@@ -93,7 +93,10 @@ class Metadata(Plugin, MetadataRole, ClientRunHooks):
 
     # building metadata
 
-    def get_initial_metadata(self, client_name: str, register: bool = True) -> ClientMetadata:
+    def get_initial_metadata(self, client_name: str) -> ClientMetadata:
+        return self.initial_metadata(client_name)
+
+    def initial_metadata(self, client_name: str, register: bool = True) -> ClientMetadata:
         """What the two files say of a client.
 
         An unknown one is registered with the default group as its profile; without REGISTER, or without a default
@@ -122,7 +125,10 @@ class Metadata(Plugin, MetadataRole, ClientRunHooks):
             _categories=standing.categories,
         )
 
-    def merge_additional_groups(self, imd: ClientMetadata, groups: Any, owner: str | None = None) -> None:
+    def merge_additional_groups(self, imd: ClientMetadata, groups: Any) -> None:
+        self.merge_groups_of("", imd, groups)
+
+    def merge_groups_of(self, owner: str, imd: ClientMetadata, groups: Any) -> None:
         """Add the GROUPS of the connector OWNER: names, or definitions of groups that come to exist by this.
 
         A group whose category the client has already is left out.  Afterwards comes :meth:`finish_groups`.
@@ -334,7 +340,7 @@ class Metadata(Plugin, MetadataRole, ClientRunHooks):
         """Profile -> those of the clients NAMES that have it; a client without one counts under the default group."""
         found: dict[str, list[str]] = {}
         for name in sorted(names):
-            profile = self.get_initial_metadata(name, register=False).profile or self._groups.default
+            profile = self.initial_metadata(name, register=False).profile or self._groups.default
             if profile is None:
                 self.logger.warning("%s has no profile, and is not drawn", name)
             else:

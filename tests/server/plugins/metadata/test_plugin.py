@@ -1,5 +1,6 @@
 """How a client's metadata is built, and what the plugin answers to the core."""
 
+import copy
 import logging
 
 import pytest
@@ -123,11 +124,11 @@ def test_metadata_cannot_be_changed(make):
 def test_a_copy_is_independent(make):
     site = make(BASIC)
     original = site.core.metadata.get_initial_metadata(HOST)
-    copy = original.copy()
-    site.core.metadata.merge_additional_groups(copy, ["more"])
-    site.core.metadata.finish_groups(copy)
-    site.core.metadata.merge_additional_data(copy, "Source", 1)
-    assert copy.groups == {"basic", "more"} and copy.Source == 1
+    copied = copy.copy(original)
+    site.core.metadata.merge_additional_groups(copied, ["more"])
+    site.core.metadata.finish_groups(copied)
+    site.core.metadata.merge_additional_data(copied, "Source", 1)
+    assert copied.groups == {"basic", "more"} and copied.Source == 1
     assert original.groups == {"basic"} and not hasattr(original, "Source") and original.connectors == ()
     assert "secret" not in repr(original)
 
