@@ -22,8 +22,10 @@ from bcfg2.xml import Element, attributes, is_element, is_true
 
 T = TypeVar("T")
 
-#: Answers the question of one conditional element: predicate(name, metadata, *further) -> bool.
+#: Answers the question of one conditional element: predicate(element, metadata, *further) -> bool.
 Predicate = Callable[..., bool]
+#: The same of what the element asks about: question(subject, metadata, *further) -> bool.
+Question = Callable[..., bool]
 Outcome = tuple[bool, ...]
 
 #: How many outcomes of one document are remembered; past that all are forgotten and made anew.
@@ -31,11 +33,27 @@ MAX_OUTCOMES = 512
 
 
 class Test(NamedTuple):
-    """A question: the tag that asks it, the name that it is about, and whether the answer is inverted."""
+    """A question: the tag that asks it, what it is about, and whether the answer is inverted.
+
+    `subject`: a name, where the predicate is a :class:`ByName`; otherwise the element itself.
+    """
 
     tag: str
-    name: str
+    subject: "str | Element"
     negate: bool
+
+
+class ByName:
+    """A predicate that looks at nothing of its element but `name` and `negate`, so that it is asked once for each name.
+
+    HOLDS(name, metadata, *further) is the answer before it is inverted.
+    """
+
+    def __init__(self, holds: Question) -> None:
+        self.holds = holds
+
+    def __call__(self, element: Element, metadata: Any, *further: Any) -> bool:
+        return self.holds(element.get("name", ""), metadata, *further) is not is_true(element.get("negate"))
 
 
 def in_group(name: str, metadata: Any, *_further: Any) -> bool:
@@ -48,28 +66,37 @@ def is_client(name: str, metadata: Any, *_further: Any) -> bool:
     return bool(name == metadata.hostname)
 
 
-STANDARD_TESTS: Mapping[str, Predicate] = {"Group": in_group, "Client": is_client}
+STANDARD_TESTS: dict[str, Predicate] = {"Group": ByName(in_group), "Client": ByName(is_client)}
 
 
-def test_of(element: Element) -> Test:
+def test_of(element: Element, predicates: Mapping[str, Predicate]) -> Test:
     """The question that the conditional ELEMENT asks."""
-    return Test(element.tag, element.get("name", ""), is_true(element.get("negate")))
+    if isinstance(predicates[element.tag], ByName):
+        return Test(element.tag, element.get("name", ""), is_true(element.get("negate")))
+    return Test(element.tag, element, False)
+
+
+def question(test: Test, predicates: Mapping[str, Predicate]) -> Question:
+    """What is to be called with the subject of TEST, metadata and what else there is, for the answer."""
+    predicate = predicates[test.tag]
+    if isinstance(predicate, ByName):
+        return predicate.holds
+    return lambda *arguments: bool(predicate(*arguments))
 
 
 def holds(test: Test, predicates: Mapping[str, Predicate], metadata: Any, *further: Any) -> bool:
     """The answer to TEST for a client, inverted where it says so."""
-    return predicates[test.tag](test.name, metadata, *further) is not test.negate
+    return question(test, predicates)(test.subject, metadata, *further) is not test.negate
 
 
 def depends_on(tests: Iterable[Test]) -> Dependencies | None:
     """The groups and hosts that TESTS ask for; None if one of them asks for something else."""
-    tests = set(tests)
-    if any(test.tag not in STANDARD_TESTS for test in tests):
-        return None
-    return Dependencies(
-        frozenset(test.name for test in tests if test.tag == "Group"),
-        frozenset(test.name for test in tests if test.tag == "Client"),
-    )
+    names: dict[str, set[str]] = {tag: set() for tag in STANDARD_TESTS}
+    for tag, subject, _negate in tests:
+        if tag not in names or not isinstance(subject, str):
+            return None
+        names[tag].add(subject)
+    return Dependencies(frozenset(names["Group"]), frozenset(names["Client"]))
 
 
 class ConditionalDocument(Generic[T]):
@@ -78,12 +105,15 @@ class ConditionalDocument(Generic[T]):
     def __init__(self, root: Element, predicates: Mapping[str, Predicate] = STANDARD_TESTS) -> None:
         self.root = root
         self.predicates = predicates
-        self.tests = tuple(dict.fromkeys(test_of(node) for node in root.iter(*predicates) if node is not root))
+        self.tests = tuple(
+            dict.fromkeys(test_of(node, predicates) for node in root.iter(*predicates) if node is not root)
+        )
+        self._questions = tuple((question(test, predicates), test.subject, test.negate) for test in self.tests)
         self._results: dict[Any, Any] = {}
 
     def outcome(self, metadata: Any, *further: Any) -> Outcome:
         """The answers to all tests for a client (FURTHER is passed on to the predicates)."""
-        return tuple(holds(test, self.predicates, metadata, *further) for test in self.tests)
+        return tuple([ask(subject, metadata, *further) is not negate for ask, subject, negate in self._questions])
 
     def once(self, kind: str, outcome: Outcome, make: "Callable[[Selection], T]") -> T:
         """What MAKE returns for OUTCOME, made at its first use.  KIND tells different makers apart."""
@@ -127,7 +157,7 @@ class Selection:
             if not is_element(child):
                 continue
             if child.tag in self._conditional:
-                if self._answers[test_of(child)]:
+                if self._answers[test_of(child, self._conditional)]:
                     yield from self.applying(child)
             else:
                 yield child
@@ -153,7 +183,7 @@ class Selection:
             if child.tag not in self._conditional:
                 result.append(self._copy(child))
                 _add_text(result, child.tail)
-            elif self._answers[test_of(child)]:
+            elif self._answers[test_of(child, self._conditional)]:
                 self._flatten(child, result, moved)
             else:
                 _add_text(result, child.tail)
@@ -168,7 +198,7 @@ class Selection:
                 continue
             if child.tag not in self._conditional:
                 moved.append(self._copy(child))
-            elif self._answers[test_of(child)]:
+            elif self._answers[test_of(child, self._conditional)]:
                 self._flatten(child, result, moved)
 
     def _copy_in_order(self, node: Element) -> Element:

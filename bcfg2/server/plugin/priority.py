@@ -12,7 +12,16 @@ from typing import Any
 
 from bcfg2 import xml
 from bcfg2.server.plugin.base import Plugin
-from bcfg2.server.plugin.conditions import ConditionalDocument, Outcome, Predicate, Selection, Test, depends_on, test_of
+from bcfg2.server.plugin.conditions import (
+    ConditionalDocument,
+    Outcome,
+    Question,
+    Selection,
+    Test,
+    depends_on,
+    question,
+    test_of,
+)
 from bcfg2.server.plugin.exceptions import PluginExecutionError
 from bcfg2.server.plugin.files import XMLDirectoryBacked
 from bcfg2.server.plugin.interfaces import Dependencies, Generator
@@ -74,7 +83,7 @@ def candidates_of(root: xml.Element, file: PriorityStructFile) -> Iterable[Candi
             if not xml.is_element(child):
                 continue
             if child.tag in file._include_tests:
-                stack.append((child, (*conditions, test_of(child))))
+                stack.append((child, (*conditions, test_of(child, file._include_tests))))
             else:
                 yield Candidate(child, conditions, file)
                 if len(child):
@@ -94,11 +103,11 @@ class CandidateIndex:
         self._by_name: dict[tuple[str, str], list[Candidate]] = {}
         self._patterns: dict[str, list[tuple[re.Pattern[str], Candidate]]] = {}
         self._found: dict[tuple[str, str], list[Candidate]] = {}
-        self._tests: dict[Test, Predicate] = {}
+        self._tests: dict[Test, Question] = {}
         self._views: dict[Outcome, CandidateView] = {}
         for candidate in candidates:
             for test in candidate.conditions:
-                self._tests[test] = candidate.file._include_tests[test.tag]
+                self._tests[test] = question(test, candidate.file._include_tests)
             tag, name = candidate.element.tag, candidate.element.get("name", "")
             self.by_tag.setdefault(tag, []).append(candidate)
             self._by_name.setdefault(_key(tag, name), []).append(candidate)
@@ -133,7 +142,7 @@ class CandidateIndex:
 
     def view(self, metadata: Any) -> "CandidateView":
         """The candidates that apply to the client, shared by all clients for which the conditions have one outcome."""
-        outcome = tuple([test(name, metadata) is not negate for (_, name, negate), test in self._tests.items()])
+        outcome = tuple([ask(subject, metadata) is not negate for (_, subject, negate), ask in self._tests.items()])
         view = self._views.get(outcome)
         if view is None:
             if len(self._views) >= _MAX_VIEWS:

@@ -6,7 +6,7 @@ from copy import deepcopy
 from typing import Any, ClassVar
 
 from bcfg2 import xml
-from bcfg2.server.plugin.conditions import STANDARD_TESTS, ConditionalDocument, Predicate, Selection, depends_on
+from bcfg2.server.plugin.conditions import STANDARD_TESTS, ByName, ConditionalDocument, Predicate, Selection, depends_on
 from bcfg2.server.plugin.exceptions import PluginExecutionError
 from bcfg2.server.plugin.files import XMLFileBacked
 from bcfg2.server.plugin.interfaces import Dependencies, TemplateDataProvider
@@ -27,8 +27,8 @@ class StructFile(XMLFileBacked):
     __identifier__ = None
     #: Whether elements with the attribute ``encrypted`` are decrypted.
     encryption: ClassVar[bool] = True
-    #: tag of a conditional element -> predicate(name, metadata, *further arguments of Match)
-    _include_tests: ClassVar[Mapping[str, Predicate]] = STANDARD_TESTS
+    #: tag of a conditional element -> predicate(element, metadata, *further arguments of Match)
+    _include_tests: ClassVar[dict[str, Predicate]] = STANDARD_TESTS
 
     #: The compiled template, or None.
     template: Versioned[XMLTemplate | None] = Versioned(None)
@@ -128,7 +128,7 @@ class InfoXML(StructFile):
     """
 
     encryption = False
-    _include_tests = {**STANDARD_TESTS, "Path": lambda name, _metadata, entry: name == entry_name(entry)}
+    _include_tests = {**STANDARD_TESTS, "Path": ByName(lambda name, _metadata, entry: name == entry_name(entry))}
 
     def reload(self) -> bool:
         """Read the file; on an error log it and return False.  Only what cannot be read leaves the old content."""

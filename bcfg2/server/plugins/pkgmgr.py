@@ -114,7 +114,7 @@ class PackageList(XMLFileBacked):
             elif child.tag in STANDARD_TESTS:
                 nested.append(child)
         for child in nested:
-            yield from self._listed(child, inherited, (*conditions, test_of(child)))
+            yield from self._listed(child, inherited, (*conditions, test_of(child, STANDARD_TESTS)))
 
 
 class Source(NamedTuple):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from bcfg2.server.plugin import conditions
-from bcfg2.server.plugin.conditions import STANDARD_TESTS, ConditionalDocument, Selection, depends_on
+from bcfg2.server.plugin.conditions import STANDARD_TESTS, ByName, ConditionalDocument, Selection, depends_on
 from bcfg2.server.plugin.interfaces import Dependencies
 from bcfg2.xml import Element, is_true, parse_string, tidy
 from tests.server.plugin.small_core import Client
@@ -97,7 +97,7 @@ def test_descendants_are_all_elements_that_apply_and_no_conditions() -> None:
 
 def test_a_format_may_have_conditions_of_its_own_with_further_arguments() -> None:
     subject = document(
-        '<r><Path name="/x"><e/></Path></r>', Path=lambda name, _metadata, entry: name == entry.get("name")
+        '<r><Path name="/x"><e/></Path></r>', Path=ByName(lambda name, _metadata, entry: name == entry.get("name"))
     )
     for path, count in (("/x", 1), ("/y", 0)):
         outcome = subject.outcome(Client(), etree.Element("Path", name=path))
@@ -240,3 +240,30 @@ def test_matching_agrees_with_a_plain_reading(root: Element, some: list[Any]) ->
         tags = [(node.tag, node.get("n")) for node in selection.descendants()]
         assert tags == [(node.tag, node.get("n")) for node in expected.iter()][1:]
         assert text_of(selection.resolved(root)) == text_of(expected)
+
+
+# predicates of other people
+
+
+def test_a_predicate_is_asked_with_the_element_and_its_answer_is_taken_as_it_is() -> None:
+    def older(element: Element, metadata: Any) -> object:
+        return metadata.age > int(element.get("than", "0")) or None
+
+    text = '<r><Older than="5"><a/></Older><Older than="5" negate="true"><b/></Older><Older than="9"><c/></Older></r>'
+    subject = document(text, Older=older)
+    for age, tags in ((3, []), (7, ["a", "b"]), (10, ["a", "b", "c"])):
+        client = Client(age=age)
+        assert [node.tag for node in subject.selection(subject.outcome(client)).matching()] == tags
+    assert depends_on(subject.tests) is None
+
+
+def test_a_predicate_of_one_s_own_for_groups_is_no_membership() -> None:
+    subject = document('<r><Group name="g"><a/></Group></r>', Group=lambda element, _metadata: True)
+    assert [node.tag for node in subject.selection(subject.outcome(Client())).matching()] == ["a"]
+    assert depends_on(subject.tests) is None
+
+
+@pytest.mark.parametrize(("negate", "expected"), [("false", True), ("true", False)])
+def test_the_standard_predicates_can_be_asked_with_an_element(negate: str, expected: bool) -> None:
+    element = etree.Element("Group", name="g", negate=negate)
+    assert STANDARD_TESTS["Group"](element, Client("host", "g")) is expected
