@@ -65,13 +65,31 @@ class Candidate:
         self.conditions = conditions
         self.file = file
         self.priority = file.priority
-        self.attributes = tuple((key, value) for key, value in xml.attributes(element).items() if key != "name")
-        self.text = element.text if element.text and element.text.strip() else None
+        self.attributes = own_attributes(element)
+        self.text = own_text(element)
         self.children = ConditionalDocument[Any](element, file._include_tests) if len(element) else None
+
+    def for_client(self, metadata: Any) -> xml.Element:
+        """The element with the conditions inside it resolved.  Not to be changed."""
+        document = self.children
+        if document is None:
+            return self.element
+        found: xml.Element = document.once("filtered", document.outcome(metadata), Selection.filtered)
+        return found
 
     def tests(self) -> Iterable[Test]:
         """All questions that decide whether, and with which children, the element is for a client."""
         return (*self.conditions, *(self.children.tests if self.children is not None else ()))
+
+
+def own_attributes(candidate: xml.Element) -> tuple[tuple[str, str], ...]:
+    """What an entry gets of the attributes of CANDIDATE."""
+    return tuple((key, value) for key, value in xml.attributes(candidate).items() if key != "name")
+
+
+def own_text(candidate: xml.Element) -> str | None:
+    """What an entry gets of the text of CANDIDATE."""
+    return candidate.text if candidate.text and candidate.text.strip() else None
 
 
 def candidates_of(root: xml.Element, file: PriorityStructFile) -> Iterable[Candidate]:
@@ -265,17 +283,28 @@ class PriorityFolder(Plugin, XMLDirectoryBacked):
         priority = max(candidate.priority for candidate in found)
         return [candidate for candidate in found if candidate.priority == priority]
 
-    def _apply(self, entry: xml.Element, candidate: Candidate, metadata: Any) -> None:
+    def apply(self, entry: xml.Element, candidate: Candidate, metadata: Any) -> None:
         """Give ENTRY the text and the children of CANDIDATE, and the attributes that it lacks."""
-        if candidate.text is not None:
-            entry.text = candidate.text
-        if candidate.children is not None:
-            document = candidate.children
-            filtered = document.once("filtered", document.outcome(metadata), Selection.filtered)
-            entry.extend(deepcopy(list(filtered)))
+        found = candidate.for_client(metadata)
+        if type(self)._apply is PriorityFolder._apply:
+            self._complete(entry, candidate.text, found, candidate.attributes)
+        else:
+            self._apply(entry, deepcopy(found))
+
+    def _apply(self, entry: xml.Element, candidate: xml.Element) -> None:
+        """The same for an element, which is a subclass's to override; the conditions in CANDIDATE are resolved."""
+        self._complete(entry, own_text(candidate), candidate, own_attributes(candidate))
+
+    def _complete(
+        self, entry: xml.Element, text: str | None, children: xml.Element, values: Iterable[tuple[str, str]]
+    ) -> None:
+        if text is not None:
+            entry.text = text
+        if len(children):
+            entry.extend(deepcopy(list(children)))
         present = entry.attrib
         own_name = entry.get("name", "") if self.replaces_name else None
-        for key, value in candidate.attributes:
+        for key, value in values:
             if key not in present:
                 entry.set(key, value if own_name is None else with_name(value, own_name))
 
@@ -299,7 +328,8 @@ class PrioDir(PriorityFolder, Generator):
 
         For a subclass that binds by conditions alone, to answer :meth:`depends_on` with.
         """
-        if self._templates or type(self)._matches is not PriorityFolder._matches:
+        own = type(self)
+        if self._templates or own._matches is not PriorityFolder._matches or own._apply is not PriorityFolder._apply:
             return None
         found = self._index.find(entry.tag, entry.get("name", ""))
         return depends_on(test for candidate in found for test in candidate.tests())
@@ -317,7 +347,7 @@ class PrioDir(PriorityFolder, Generator):
             raise PluginExecutionError(f"{self.name} has nothing for {entry.tag} {entry.get('name')}")
         if len(found) > 1:
             raise PluginExecutionError(conflict(entry, found))
-        self._apply(entry, found[0], metadata)
+        self.apply(entry, found[0], metadata)
 
 
 def conflict(entry: xml.Element, found: list[Candidate]) -> str:

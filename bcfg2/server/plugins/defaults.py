@@ -49,7 +49,7 @@ class Defaults(PriorityFolder, GoalValidator):
                     continue
                 found = self.highest(entry, metadata)
                 if len(found) == 1:
-                    self._apply(entry, found[0], metadata)
+                    self.apply(entry, found[0], metadata)
                 elif found:
                     self._tell(entry, found)
 

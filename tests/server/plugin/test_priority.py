@@ -179,6 +179,21 @@ def test_a_plugin_may_match_in_its_own_way(core: SmallCore) -> None:
     assert bound(subject, "E", "nAME") == '<E name="nAME" from="a"/>'
 
 
+def test_a_plugin_may_apply_what_it_found_in_its_own_way(core: SmallCore) -> None:
+    class Loud(PrioDir):
+        def _apply(self, entry: Element, candidate: Element) -> None:
+            super()._apply(entry, candidate)
+            entry.set("from", candidate.get("name", ""))
+            candidate.clear()  # it is this plugin's own copy
+
+    rule = '<R priority="1"><E name="n" a="1"><x/><Group name="g"><y/></Group></E><E name="m"/></R>'
+    subject = plugin(core, Loud, a=rule)
+    for _ in range(2):
+        assert bound(subject, "E", "n", Client("host", "g")) == '<E name="n" a="1" from="n"><x/><y/></E>'
+        assert bound(subject, "E", "m") == '<E name="m" from="m"/>'
+    assert subject.conditions_for(etree.Element("E", name="n")) is None
+
+
 def test_only_plain_children_of_the_root_are_listed_by_name(core: SmallCore) -> None:
     subject = plugin(core, a='<R priority="1"><E name="n"/><Group name="g"><E name="m"/></Group><F/></R>')
     assert {tag: set(names) for tag, names in subject.Entries.items()} == {"E": {"n"}}
