@@ -1,5 +1,6 @@
 """Components: the classes that options name (plugins, backends, file monitors ...), found and imported by name."""
 
+import contextlib
 import importlib
 import pkgutil
 import traceback
@@ -18,20 +19,21 @@ def find_in(package: str, *, module_name: str = "{lower}", class_name: str = "{n
     """A function that gives the class with a name out of PACKAGE, as `find` of a :class:`ComponentOption`.
 
     MODULE_NAME and CLASS_NAME say which class of which module that is: in them ``{name}`` is the name as it is given,
-    ``{lower}`` the name in lower case and ``{capital}`` the name with a capital at its beginning.
+    ``{lower}`` the name in lower case and ``{capital}`` the name with a capital at its beginning.  Modules that a site
+    has added to the package may be called as their class, with its capitals.
 
     >>> find_in("bcfg2.server", module_name="{lower}_core", class_name="{capital}Core")("builtin")  # doctest: +SKIP
     <class 'bcfg2.server.builtin_core.BuiltinCore'>
     """
 
     def find(name: str) -> type:
-        try:
-            return _class_of(_imported(f"{package}.{_filled(module_name, name)}"), _filled(class_name, name))
-        except LookupError:
-            known = _known_words(package, module_name, exact="{name}" in class_name)
-            close = get_close_matches(name.lower(), known, n=1)
-            hint = f"; did you mean {known[close[0]]}?" if close else ""
-            raise ComponentError(f"there is none of this name in {package}{hint}") from None
+        for pattern in (module_name, module_name.replace("{lower}", "{name}")):
+            with contextlib.suppress(LookupError):
+                return _class_of(_imported(f"{package}.{_filled(pattern, name)}"), _filled(class_name, name))
+        known = _known_words(package, module_name, exact="{name}" in class_name)
+        close = get_close_matches(name.lower(), known, n=1)
+        hint = f"; did you mean {known[close[0]]}?" if close else ""
+        raise ComponentError(f"there is none of this name in {package}{hint}")
 
     return find
 

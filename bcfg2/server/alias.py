@@ -4,6 +4,8 @@ Plugins, TemplateHelper modules and templates of existing sites import the names
 :func:`install`, whoever imports ``Bcfg2.X.Y`` gets the module ``bcfg2.x.y`` itself, not a copy, so classes are the same
 under both names.  What is not here is not looked for elsewhere: an old Bcfg2 that is installed on the machine is never
 mixed with this one.
+
+``Bcfg2.Options`` is the one module whose old interface is not that of the present one: see `old_options`.
 """
 
 import importlib
@@ -20,8 +22,8 @@ _OLD = "Bcfg2"
 #: Where a word of an old name ends: ``BuiltinCore`` is ``builtin_core``, ``SSLServer`` is ``ssl_server``.
 _END_OF_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
-#: Modules whose names differ in more than case.
-_RENAMED = {"Bcfg2.Logger": "bcfg2.log"}
+#: Modules whose names differ in more than case, or in what they offer.
+_RENAMED = {"Bcfg2.Logger": "bcfg2.log", "Bcfg2.Options": "bcfg2.server.old_options"}
 
 
 def install() -> None:
@@ -39,7 +41,7 @@ def _present_name(name: str) -> str | None:
         return _RENAMED[name]
     parent, _, last = name.rpartition(".")
     before = f"{sys.modules[parent].__name__}." if parent else ""
-    candidates = (before + last.lower(), before + _END_OF_WORD.sub("_", last).lower())
+    candidates = (before + last.lower(), before + _END_OF_WORD.sub("_", last).lower(), before + last)
     return next((candidate for candidate in candidates if find_spec(candidate) is not None), None)
 
 

@@ -18,6 +18,11 @@ def test_a_name_is_a_class_in_the_module_of_that_name_in_lower_case(package):
     assert find_in(name)("Metadata").__name__ == "Metadata"
 
 
+def test_a_module_that_a_site_has_added_may_be_called_as_its_class(package):
+    name = package(SiteFacts="class SiteFacts: pass", sitefacts="class Other: pass")
+    assert find_in(name)("SiteFacts").__module__ == f"{name}.SiteFacts"
+
+
 def test_patterns_say_which_class_of_which_module(package):
     name = package(builtin_core="class BuiltinCore: pass", inotify="class Inotify: pass")
     assert find_in(name, module_name="{lower}_core", class_name="{capital}Core")("builtin").__name__ == "BuiltinCore"

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 import bcfg2.log
-import bcfg2.options
 import bcfg2.server.builtin_core
 import bcfg2.server.cache
 import bcfg2.server.core
+import bcfg2.server.old_options
 import bcfg2.server.plugin
 import bcfg2.server.plugins.metadata
 import bcfg2.server.ssl_server
@@ -21,7 +21,7 @@ from tests.support import Site
 MODULES = {
     "Bcfg2": bcfg2,
     "Bcfg2.Logger": bcfg2.log,
-    "Bcfg2.Options": bcfg2.options,
+    "Bcfg2.Options": bcfg2.server.old_options,
     "Bcfg2.Server": bcfg2.server,
     "Bcfg2.Server.BuiltinCore": bcfg2.server.builtin_core,
     "Bcfg2.Server.Cache": bcfg2.server.cache,

@@ -115,6 +115,11 @@ class XMLFileBacked(FileBacked):
         if should_monitor:
             self.add_monitor(name)
 
+    @property
+    def data(self) -> str:  # type: ignore[override]  # not kept beside the tree: it is large, and asked for rarely
+        """The document as text, with what it includes."""
+        return "" if self.xdata is None else xml.tostring(self.xdata)
+
     def _create(self, template: Any) -> None:
         root = etree.Element(template) if isinstance(template, str) else template
         self.logger.warning("%s does not exist, creating it", self.name)

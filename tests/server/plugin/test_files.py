@@ -111,6 +111,15 @@ def test_an_xml_file_has_its_root_children_and_label(core: SmallCore) -> None:
     assert (list(file), file.label) == ([], "m")
 
 
+def test_the_text_of_an_xml_file_is_the_document_with_what_it_includes(core: SmallCore) -> None:
+    include = '<a name="a" xmlns:xi="http://www.w3.org/2001/XInclude"><b/><xi:include href="c.xml"/></a>'
+    core.write({"a.xml": include, "c.xml": "<c/>"})
+    file = core.make(XMLFileBacked, core.path("a.xml"))
+    assert file.data == ""
+    file.HandleEvent()
+    assert "<b/><c/></a>" in file.data
+
+
 def test_a_root_without_the_label_is_refused(core: SmallCore, caplog: pytest.LogCaptureFixture) -> None:
     core.write({"f.xml": "<r/>"})
     file = core.make(XMLFileBacked, core.path("f.xml"), should_monitor=True)
