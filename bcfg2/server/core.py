@@ -22,7 +22,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from copy import copy
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 from xmlrpc.client import Fault
@@ -46,9 +45,10 @@ from bcfg2.server.building import ConfigurationBuilder
 from bcfg2.server.daemonize import Daemon, DaemonError, drop_privileges
 from bcfg2.server.database import close_db_connection
 from bcfg2.server.filemonitor import FileMonitor, find_monitor
-from bcfg2.server.metadata_cache import MetadataCache
+from bcfg2.server.metadata_cache import MetadataCache, separate_copy
 from bcfg2.server.methods import ExposedMethods, exposed
 from bcfg2.server.plugin import (
+    MDATA_OPTIONS,
     ClientACLs,
     Connector,
     Metadata,
@@ -143,6 +143,7 @@ class Core(ConfigurationBuilder, ExposedMethods):
         ),
         BooleanOption("logging", "performance", default=False, help="Log statistics periodically"),
         TimeoutOption("logging", "performance_interval", default=300.0, help="Seconds between these logs"),
+        *MDATA_OPTIONS,
     ]
 
     def __init__(self, options: Options, reread: Callable[[], Options] | None = None) -> None:
@@ -309,7 +310,7 @@ class Core(ConfigurationBuilder, ExposedMethods):
             if found is None:
                 found = self.metadata.initial_metadata(client_name, register=register)
                 self.metadata_cache.store(found.hostname, found, begun)
-            return self._connect(copy(found))
+            return self._connect(separate_copy(found))
         if found is None:
             found = self._connect(self.metadata.initial_metadata(client_name, register=register))
             if not self._connecting.depth:  # else it may rest on that of a client which is not complete yet

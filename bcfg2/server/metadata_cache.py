@@ -1,6 +1,7 @@
 """Built client metadata, kept as long as nothing that it was built from changes."""
 
 import threading
+from copy import copy
 from typing import Any
 
 from bcfg2.server import cache
@@ -68,3 +69,11 @@ class MetadataCache(cache.Cache):
         with self._lock:
             self._epoch += 1
             self._generation = newest_generation()
+
+
+def separate_copy(metadata: Any) -> Any:
+    """A copy to which connectors can add without changing METADATA, to its sets, lists and dictionaries too."""
+    result = copy(metadata)
+    held = vars(result)
+    held.update({name: copy(value) for name, value in held.items() if isinstance(value, set | list | dict)})
+    return result

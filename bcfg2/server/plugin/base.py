@@ -32,7 +32,8 @@ class Plugin(Debuggable):
     sort_order: int = 500
     #: Whether the data folder is made where it is missing.
     create: ClassVar[bool] = True
-    #: Settings of the plugin; they join the server's options as soon as the class is imported.
+    #: Settings of the plugin, besides those of its base classes; they join the server's options as soon as the class is
+    #: imported.
     options: ClassVar[list[Option]] = []
     #: Methods callable by XML-RPC as ``PluginName.method``.
     __rmi__: ClassVar[list[str]] = ["toggle_debug", "set_debug"]
@@ -43,6 +44,9 @@ class Plugin(Debuggable):
         super().__init_subclass__(**kwargs)
         if "name" not in cls.__dict__:
             cls.name = cls.__name__
+        inherited = [option for base in cls.__bases__ for option in getattr(base, "options", ())]
+        own = {option.dest for option in cls.options if isinstance(option, Option)}
+        cls.options = [*cls.options, *(item for item in inherited if getattr(item, "dest", item) not in own)]
 
     def __init__(self, core: CoreInterface) -> None:
         # No super().__init__(): the other classes that a plugin inherits have constructors with other arguments.

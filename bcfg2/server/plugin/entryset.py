@@ -218,7 +218,6 @@ class GroupSpool(Plugin, Generator):
     es_cls: ClassVar[type[EntrySet]] = EntrySet
     #: The tag of the entries.
     entry_type: ClassVar[str] = "Path"
-    options: ClassVar[list[Option]] = MDATA_OPTIONS
 
     Entries: Versioned[dict[str, Any]] = Versioned({})
     #: Folder, relative to the data folder -> its entry set.
