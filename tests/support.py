@@ -17,7 +17,7 @@ from typing import Any
 
 from bcfg2.options import OptionParser
 from bcfg2.options.common import BASE_OPTIONS
-from bcfg2.server.core import Core
+from bcfg2.server.core import Core, NetworkCore
 from bcfg2.xml import Element
 
 #: Enough metadata for one client, ``client.example.com``, of one profile, ``basic``, with one bundle, ``base``.
@@ -128,6 +128,24 @@ class Site:
         """Have the core notice what has changed on disk."""
         self.core.fam.rescan()
         self.core.block_for_fam_events(handle_events=True)
+
+
+class NetworkSite(Site):
+    """A :class:`Site` whose core dispatches calls, and whose plugins have their threads."""
+
+    def start(self) -> NetworkCore:
+        parser = OptionParser("test", "A core without a socket.", BASE_OPTIONS, components=[NetworkCore])
+        self.core: Any = NetworkCore(parser.parse(["-C", str(self.conf)]), parser.reread)
+        self.core.load_plugins()
+        self.core.block_for_fam_events(handle_events=True)
+        self.core._start_plugin_threads()
+        return self.core
+
+    def call(self, method: str, *arguments: Any, address: tuple[str, int] = ("127.0.0.2", 1)) -> Any:
+        """What a client at ADDRESS gets for calling METHOD, if it may; PermissionError if not."""
+        if not self.core.check_acls(address, method):
+            raise PermissionError(method)
+        return self.core.dispatch(method, arguments, address)
 
 
 def free_port() -> int:

@@ -41,12 +41,14 @@ from bcfg2.options import (
 from bcfg2.options.common import CA, DAEMON, ENCODING, PLUGINS, REPOSITORY
 from bcfg2.server import alias, cache
 from bcfg2.server.acl import DefaultACL, allowed
+from bcfg2.server.arity import Arities
 from bcfg2.server.building import ConfigurationBuilder
 from bcfg2.server.daemonize import Daemon, DaemonError, drop_privileges
 from bcfg2.server.database import close_db_connection
 from bcfg2.server.filemonitor import FileMonitor, find_monitor
 from bcfg2.server.metadata_cache import MetadataCache, separate_copy
 from bcfg2.server.methods import ExposedMethods, exposed
+from bcfg2.server.options_in_force import HasOptions
 from bcfg2.server.plugin import (
     MDATA_OPTIONS,
     ClientACLs,
@@ -99,7 +101,7 @@ class _Connecting(threading.local):
     depth = 0
 
 
-class Core(ConfigurationBuilder, ExposedMethods):
+class Core(HasOptions, ConfigurationBuilder, ExposedMethods):
     """The container of all plugins and of what they need.
 
     An implementation overrides :meth:`_run` (open what is served, return whether that worked) and :meth:`_block`
@@ -108,7 +110,8 @@ class Core(ConfigurationBuilder, ExposedMethods):
 
     name: ClassVar[str] = "Core"
 
-    #: Of the class: what it declares.  Of an instance: the options in force, an :class:`Options`.
+    #: Of the class: what it declares.  Of an instance: the options in force, an :class:`Options`; of a request: those
+    #: that were in force when it began.
     options: Any = [
         REPOSITORY,
         ENCODING,
@@ -514,6 +517,7 @@ class NetworkCore(Core):
         super().__init__(options, reread)
         #: Path of the CA that signs clients' certificates, or None.
         self.ca: str | None = options.communication_ca
+        self._arities = Arities()
         self.daemon: Daemon | None = None
 
     def run(self) -> None:
@@ -576,6 +580,10 @@ class NetworkCore(Core):
         """
         with self.request():
             function, is_own = self._find(method)
+            problem = self._arities.problem(method, function, len(arguments), first=int(is_own))
+            if problem:
+                self.logger.error("%s: %s", address[0], problem)
+                raise Fault(APPLICATION_ERROR, problem)
             begun = time.perf_counter()
             try:
                 return function(address, *arguments) if is_own else function(*arguments)

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
+from bcfg2.server.filemonitor import Event
 from bcfg2.server.plugin import Dependencies, Generator, Plugin, TemplateDataProvider
 from tests.support import Site
 
@@ -157,6 +158,21 @@ def test_a_changed_option_counts_at_once(make):
     assert site.entry("Path", "/f", "b.example.com").get("owner") == "before"
     site.conf.write_text(site.conf.read_text().replace("owner = before", "owner = after"))
     site.core.options = site.core._reread()
+    assert site.entry("Path", "/f", "b.example.com").get("owner") == "after"
+
+
+def test_a_request_keeps_the_options_that_it_began_with(make):
+    site = make(conf="[mdata]\nowner = before")
+    old = etree.tostring(site.config("b.example.com"))
+    site.conf.write_text(site.conf.read_text().replace("owner = before", "owner = after"))
+    event = Event(0, str(site.conf), "changed")
+    with site.core.request():
+        thread = threading.Thread(target=site.core.HandleEvent, args=[event])
+        thread.start()
+        thread.join()
+        assert site.core.options.mdata_owner == "before"
+        assert etree.tostring(site.config("b.example.com")) == old
+    assert site.core.options.mdata_owner == "after"
     assert site.entry("Path", "/f", "b.example.com").get("owner") == "after"
 
 

@@ -3,35 +3,13 @@
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import bcfg2.server.plugins
-from bcfg2.options import OptionParser
-from bcfg2.options.common import BASE_OPTIONS
-from bcfg2.server.core import NetworkCore
-from tests.support import Site
+from tests.support import NetworkSite
 
 HERE = Path(__file__).parent / "site"
-
-
-class NetworkSite(Site):
-    """A site whose core dispatches calls."""
-
-    def start(self) -> NetworkCore:
-        parser = OptionParser("test", "A core without a socket.", BASE_OPTIONS, components=[NetworkCore])
-        self.core: Any = NetworkCore(parser.parse(["-C", str(self.conf)]), parser.reread)
-        self.core.load_plugins()
-        self.core.block_for_fam_events(handle_events=True)
-        self.core._start_plugin_threads()
-        return self.core
-
-    def call(self, method: str, *arguments: Any, address: tuple[str, int] = ("127.0.0.2", 1)) -> Any:
-        """What a client at ADDRESS gets for calling METHOD, if it may; PermissionError if not."""
-        if not self.core.check_acls(address, method):
-            raise PermissionError(method)
-        return self.core.dispatch(method, arguments, address)
 
 
 @pytest.fixture

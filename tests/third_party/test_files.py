@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from bcfg2.server.statistics import stats
-from tests.third_party.conftest import NetworkSite
+from tests.support import NetworkSite
 
 HOST = "client.example.com"
 Make = Callable[..., NetworkSite]

@@ -11,8 +11,8 @@ import pytest
 
 from bcfg2.options import Option
 from bcfg2.server.plugin import Plugin, PullSource, PullTarget, Specificity, ValidationError
-from tests.support import ServerProcess, await_condition
-from tests.third_party.conftest import HERE, NetworkSite
+from tests.support import NetworkSite, ServerProcess, await_condition
+from tests.third_party.conftest import HERE
 
 HOST = "client.example.com"
 Make = Callable[..., NetworkSite]
