@@ -46,7 +46,7 @@ class Test(NamedTuple):
 class ByName:
     """A predicate that looks at nothing of its element but `name` and `negate`, so that it is asked once for each name.
 
-    HOLDS(name, metadata, *further) is the answer before it is inverted.
+    HOLDS is called with the name, metadata and what else there is, and gives the answer before it is inverted.
     """
 
     def __init__(self, holds: Question) -> None:
