@@ -20,7 +20,7 @@ class _OptionsInForce(Versioned[Options]):
         self._declared = declared
 
     def __get__(self, obj: object | None, owner: type) -> Any:
-        return self._declared if obj is None else super().__get__(obj, owner)
+        return self._declared if obj is None else Versioned.__get__(self, obj, owner)
 
 
 class HasOptions:

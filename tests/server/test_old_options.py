@@ -9,6 +9,7 @@ import pytest
 from bcfg2.options import Option, OptionError, OptionParser
 from bcfg2.options.common import BASE_OPTIONS, REPOSITORY
 from bcfg2.server import old_options as old
+from bcfg2.server.plugin import services
 from tests.support import Site
 
 
@@ -88,7 +89,10 @@ def test_an_option_of_the_server_may_be_declared_again() -> None:
     assert old.PathOption(cf=("server", "repository"), default="/x") is REPOSITORY
 
 
-def test_values_are_read_while_there_is_a_core_in_all_threads(tmp_path: Path) -> None:
+def test_values_are_read_while_there_is_a_core_in_all_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "_of_process", [])  # cores that other tests have not shut down
     site = Site(tmp_path)
     seen: list[object] = []
     thread = threading.Thread(target=lambda: seen.append(old.setup.server_repository))
