@@ -89,9 +89,7 @@ def test_an_option_of_the_server_may_be_declared_again() -> None:
     assert old.PathOption(cf=("server", "repository"), default="/x") is REPOSITORY
 
 
-def test_values_are_read_while_there_is_a_core_in_all_threads(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_values_are_read_while_there_is_a_core_in_all_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(services, "_of_process", [])  # cores that other tests have not shut down
     site = Site(tmp_path)
     seen: list[object] = []
