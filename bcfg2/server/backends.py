@@ -1,15 +1,14 @@
 """The ways to serve that the option ``backend`` knows."""
 
 from bcfg2.server.builtin_core import BuiltinCore
+from bcfg2.server.multiprocessing_core import MultiprocessingCore
 
 
 class StandInCore(BuiltinCore):
     """The builtin core where a configuration names another one that this version does not have."""
 
     def _run(self) -> bool:
-        self.logger.warning(
-            "This version serves backend = multiprocessing and backend = cherrypy with the builtin core"
-        )
+        self.logger.warning("This version serves backend = cherrypy with the builtin core")
         return super()._run()
 
 
@@ -17,7 +16,7 @@ _BACKENDS: dict[str, type[BuiltinCore]] = {
     "best": BuiltinCore,
     "builtin": BuiltinCore,
     "cherrypy": StandInCore,
-    "multiprocessing": StandInCore,
+    "multiprocessing": MultiprocessingCore,
 }
 
 

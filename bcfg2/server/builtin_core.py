@@ -25,7 +25,7 @@ _LIMITS = Limits()
 _PATIENCE = 10.0
 
 
-def _at_least(low: float, parse: Callable[[str], float]) -> Callable[[str], float]:
+def at_least(low: float, parse: Callable[[str], float]) -> Callable[[str], float]:
     """PARSE for values of LOW or more."""
 
     def parsed(text: str) -> float:
@@ -54,14 +54,14 @@ class BuiltinCore(NetworkCore):
             "server",
             "max_connections",
             default=_LIMITS.connections,
-            parse=_at_least(1, types.integer),
+            parse=at_least(1, types.integer),
             help="Connections served at once",
         ),
         IntOption(
             "server",
             "max_connections_per_address",
             default=_LIMITS.connections_per_address,
-            parse=_at_least(1, types.integer),
+            parse=at_least(1, types.integer),
             help="Connections from one address",
         ),
         SizeOption("server", "max_head", default=_LIMITS.head, help="Bytes of a request's first line and headers"),
@@ -70,42 +70,42 @@ class BuiltinCore(NetworkCore):
             "server",
             "io_timeout",
             default=_LIMITS.timeout,
-            parse=_at_least(0.01, types.number),
+            parse=at_least(0.01, types.number),
             help="Seconds for a TLS handshake, for a request's head, and for any silence in a body or an answer",
         ),
         SizeOption(
             "server",
             "min_rate",
             default=_LIMITS.rate,
-            parse=_at_least(1, types.size),
+            parse=at_least(1, types.size),
             help="Bytes in a second at which bodies and answers have to pass, on average",
         ),
         FloatOption(
             "server",
             "idle_timeout",
             default=_LIMITS.idle,
-            parse=_at_least(0, types.number),
+            parse=at_least(0, types.number),
             help="Seconds that a connection stays open between requests",
         ),
         FloatOption(
             "server",
             "stop_timeout",
             default=_LIMITS.stop,
-            parse=_at_least(0, types.number),
+            parse=at_least(0, types.number),
             help="Seconds that running requests get when the server stops",
         ),
         IntOption(
             "server",
             "login_failures",
             default=_LIMITS.login_failures,
-            parse=_at_least(0, types.integer),
+            parse=at_least(0, types.integer),
             help="Wrong credentials from one address before answers to it are delayed; one a second is forgotten",
         ),
         FloatOption(
             "server",
             "login_delay",
             default=_LIMITS.login_delay,
-            parse=_at_least(0, types.number),
+            parse=at_least(0, types.number),
             help="Seconds by which these answers are delayed",
         ),
         *Monitoring.options,

@@ -44,6 +44,8 @@ class Call:
     outcome: str = "ok"
     #: Why a request is refused.
     reason: str = ""
+    #: Seconds after which the caller may try again, where it is told so.
+    retry_after: int | None = None
     begun: float = field(default_factory=time.monotonic)
 
     @property

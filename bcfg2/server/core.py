@@ -372,6 +372,14 @@ class Core(HasOptions, ConfigurationBuilder, ExposedMethods):
                 self.logger.exception("Cannot check whether %s may call %s, denied", address[0], rmi)
                 return False
 
+    # other processes that serve with this one, if there are any
+
+    def share(self, *paths: str) -> None:
+        """Have PATHS, which this process has written and has in force, in force in all processes."""
+
+    def tell_children(self, owner: str, method: str, *args: Any) -> None:
+        """Have METHOD of the plugin OWNER called with ARGS, in all children before their next work."""
+
     # file events
 
     def HandleEvent(self, event: Any) -> None:
@@ -443,6 +451,7 @@ class Core(HasOptions, ConfigurationBuilder, ExposedMethods):
                 raise CoreInitError(f"{self.name} cannot be started")
             self.load_plugins()
             self.fam.AddMonitor(self.cfile, self)
+            self._prepare()
             self.fam.start()
             self.fam_thread = threading.Thread(target=self._file_monitor_thread, name="file monitor", daemon=True)
             self.fam_thread.start()
@@ -456,6 +465,9 @@ class Core(HasOptions, ConfigurationBuilder, ExposedMethods):
                 self._block()
         finally:
             self.shutdown()
+
+    def _prepare(self) -> None:
+        """Called when plugins are loaded, before there is a thread."""
 
     def _start_plugin_threads(self) -> None:
         for plugin in self.plugins_by_type(Threaded):

@@ -88,6 +88,12 @@ class Daemon:
             os.close(self._report)
             self._report = None
 
+    def leave(self) -> None:
+        """Let go, in a process that was forked, of what only the daemon itself reports with."""
+        if self._report is not None:
+            os.close(self._report)
+            self._report = None
+
     def close(self) -> None:
         """Remove the pid file."""
         if self.context is not None:

@@ -11,9 +11,21 @@ from bcfg2.xml import legal
 
 logger = logging.getLogger("bcfg2.SSLServer")
 
+#: The fault code of :class:`Busy`.
+BUSY = -32500
+
 
 class XMLRPCACLCheckException(Exception):
     """The caller may not call this method."""
+
+
+class Busy(xmlrpc.client.Fault):
+    """There is too much to do; the caller may try again after `retry_after` seconds."""
+
+    retry_after = 10
+
+    def __init__(self, text: str) -> None:
+        super().__init__(BUSY, text)
 
 
 class XMLRPCDispatcher(SimpleXMLRPCDispatcher):
@@ -34,6 +46,7 @@ class XMLRPCDispatcher(SimpleXMLRPCDispatcher):
         try:
             return "ok", self._encode((_plain(self.instance._dispatch(method, arguments, call.address)),))
         except xmlrpc.client.Fault as fault:
+            call.retry_after = getattr(fault, "retry_after", None)
             code, text = fault.faultCode, fault.faultString
         except Exception as err:
             logger.exception("%s failed for %s", legal(method), call.client)

@@ -74,11 +74,12 @@ _DELAYED_SHARE = 10
 
 
 class Page(NamedTuple):
-    """An answer: HTTP status, type and content of the body."""
+    """An answer: HTTP status, type and content of the body, and perhaps the seconds after which to try again."""
 
     status: int
     content_type: str
     body: bytes
+    retry_after: int | None = None
 
 
 class SSLServer(socketserver.TCPServer):
@@ -397,7 +398,7 @@ class XMLRPCRequestHandler(SimpleXMLRPCRequestHandler):
             raise Refusal(HTTPStatus.BAD_REQUEST, legal(str(err))) from None
         with self._guarded(call):
             call.outcome, answer = self.server.answer(call.method, arguments, call)
-        return Page(HTTPStatus.OK, "text/xml", answer)
+        return Page(HTTPStatus.OK, "text/xml", answer, call.retry_after)
 
     def _page(self, head: Head, call: Call) -> Page | None:
         """What the instance has for a GET request."""
@@ -460,6 +461,8 @@ class XMLRPCRequestHandler(SimpleXMLRPCRequestHandler):
         self.send_response(page.status)
         if page.status == HTTPStatus.UNAUTHORIZED:
             self.send_header("WWW-Authenticate", 'Basic realm="bcfg2"')
+        if page.retry_after is not None:
+            self.send_header("Retry-After", str(page.retry_after))
         self.send_header("Content-Type", page.content_type)
         self.send_header("Content-Length", str(len(page.body)))
         if self.close_connection:

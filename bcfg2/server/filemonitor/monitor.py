@@ -2,6 +2,7 @@
 
 import errno
 import fnmatch
+import hashlib
 import importlib
 import itertools
 import logging
@@ -10,7 +11,7 @@ import re
 import stat
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, ClassVar, NamedTuple
 
@@ -113,6 +114,8 @@ class FileMonitor(Debuggable):
         self._something = threading.Condition(self._lock)
         self._stopped = False
         self._loops: set[str] = set()
+        #: Told of each path that nobody has asked for before.
+        self.on_registration: Callable[[str], None] | None = None
         self._unreadable: set[str] = set()  # what could not be looked at, and has been said so
         self.batches = Counter("bcfg2_file_event_batches_total", "Batches of file events that were applied.")
         self.events = Counter("bcfg2_file_events_total", "File events that were handled.")
@@ -127,6 +130,8 @@ class FileMonitor(Debuggable):
         """
         path = os.path.abspath(path)
         with self._lock:
+            if path not in self._watched and self.on_registration is not None:
+                self.on_registration(path)
             watched = self._watched.setdefault(path, _Watched())
             handle = next((number for number, owner in watched.owners.items() if owner is obj), None)
             if handle is None:
@@ -220,10 +225,25 @@ class FileMonitor(Debuggable):
 
         What was noticed a moment ago is left for the next batch, as :meth:`wait` says.
         """
+        with lock or nullcontext():
+            return self.look_at(self.take_noticed())
+
+    def take_noticed(self) -> list[str]:
+        """The paths that are due to be looked at, which :meth:`look_at` is to be given now."""
+        with self._lock:
+            if self._unsettled() > 0:
+                return []
+            paths = sorted(self._noticed)
+            self._noticed.clear()
+            self._notices = 0
+        return paths
+
+    def look_at(self, paths: Iterable[str]) -> int:
+        """Handle what has changed at PATHS, and what was registered, as one change; how many events that were."""
         handled = 0
-        with lock or nullcontext(), writing():
+        with writing():
             before = assigned()
-            for event, owner in self._events(self._take_noticed()):
+            for event, owner in self._events([path for path in paths if path in self._watched]):
                 self._handle(event, owner)
                 handled += 1
             before_publish(lambda: self._count_version(before))  # the last step
@@ -250,8 +270,14 @@ class FileMonitor(Debuggable):
                 before_publish(lambda: self._count_version(before))
 
     def _written(self, path: str) -> list[tuple[Event, Any]]:
-        """The events of PATH as part of the monitored folder above it that is nearest."""
+        """The events of PATH by itself, if it is monitored, else as part of the nearest monitored folder above it."""
         with self._lock:
+            if (own := self._watched.get(path)) is not None:
+                return [
+                    (Event(handle, name, action), owner)
+                    for name, action in self._changes(path, own)
+                    for handle, owner in list(own.owners.items())
+                ]
             folder, name = os.path.split(path)
             while (watched := self._watched.get(folder)) is None and name:
                 folder, name = os.path.split(folder)
@@ -275,6 +301,17 @@ class FileMonitor(Debuggable):
         with self._lock:
             self._noticed.update(self._watched)
             self._something.notify_all()
+
+    def paths(self) -> set[str]:
+        """The paths that somebody asked for."""
+        with self._lock:
+            return set(self._watched)
+
+    def digests(self, paths: Iterable[str]) -> dict[str, bytes]:
+        """Path -> what tells the state that was seen of it from any other, in this process or another."""
+        with self._lock:
+            found = {path: self._watched[path] for path in paths if path in self._watched}
+            return {path: _digest(watched) for path, watched in found.items()}
 
     # what subclasses call and override
 
@@ -311,15 +348,6 @@ class FileMonitor(Debuggable):
             }
 
     # comparing
-
-    def _take_noticed(self) -> list[str]:
-        with self._lock:
-            if self._unsettled() > 0:
-                return []
-            paths = sorted(self._noticed)
-            self._noticed.clear()
-            self._notices = 0
-        return paths
 
     def _events(self, paths: list[str]) -> Iterator[tuple[Event, Any]]:
         """The events of PATHS, then those of new registrations, including any made while these are handled."""
@@ -450,6 +478,17 @@ def _state(status: os.stat_result) -> tuple[Any, ...]:
         status.st_mtime_ns,
         status.st_ctime_ns,
     )
+
+
+def _digest(watched: _Watched) -> bytes:
+    """What tells what was seen of a path from anything else."""
+    states = [(name, _plain(state)) for name, state in sorted(watched.names.items())]
+    return hashlib.blake2b(repr((_plain(watched.state), states)).encode(), digest_size=16).digest()
+
+
+def _plain(state: Any) -> Any:
+    """A state, without what stands for a file that may still be written, which no two processes have in common."""
+    return state and [item for item in state if item is None or isinstance(item, str | int)]
 
 
 def _replaced(one: Any, other: Any) -> bool:

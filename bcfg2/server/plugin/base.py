@@ -77,6 +77,12 @@ class Plugin(Debuggable):
         self.debug_log(f"Shutting down {self.name} plugin")
         self.running = False
 
+    def catch_up(self) -> None:
+        """Called in a process that others like it have gone ahead of, before it serves.
+
+        For a plugin that keeps data on disk which are in no file that it monitors: take what is there now.
+        """
+
     def set_debug(self, debug: Any) -> bool:
         """Switch debugging of the plugin and of what its `Entries` hold on or off; return the new state."""
         state = super().set_debug(debug)

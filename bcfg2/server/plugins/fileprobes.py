@@ -222,6 +222,7 @@ class FileProbes(Plugin, Probing):
             written.append(info)
         atomic_write(written[0], probed.content)
         self.core.fam.announce(written, self.core.lock)
+        self.core.share(*written)
 
 
 def _probe(path: str) -> Element:

@@ -127,11 +127,22 @@ class Ohai(Plugin, Probing, Connector):
             except ValueError as err:
                 raise PluginExecutionError(f"the answer is not what ohai prints: {err}") from err
             is_new = self._answer(metadata.hostname).put(element.text)
+            if is_new:
+                self.core.tell_children(self.name, "forget", metadata.hostname)
             if is_new and self.core.metadata_cache_mode in ("cautious", "aggressive"):
                 self.core.metadata_cache.expire(metadata.hostname)
 
     def get_additional_data(self, metadata: Any) -> OhaiData:
         return OhaiData(self._answer(metadata.hostname).text)
+
+    def forget(self, hostname: str) -> None:
+        """Read the answer of a client, which another process has replaced, anew when it is needed."""
+        with self._lock:
+            self._answers.pop(hostname, None)
+
+    def catch_up(self) -> None:
+        with self._lock:
+            self._answers.clear()
 
     def _answer(self, hostname: str) -> Answer:
         """The answer of a client, read from its file when it is first asked for."""

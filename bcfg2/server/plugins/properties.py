@@ -116,6 +116,7 @@ class PropertyFile(FileBacked):
             written = stamp_of(self.name)
             if not self.reload():
                 raise PluginExecutionError(f"{self.name} was written but cannot be used, see the server's log")
+            self.core.share(self.name)
         return written
 
 

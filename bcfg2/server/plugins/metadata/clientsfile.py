@@ -131,6 +131,7 @@ class ClientsFile(SnapshotFile):
         except (OSError, XMLError) as err:
             raise MetadataRuntimeError(f"cannot change {self.name}: {err}") from err
         finally:
+            self.core.share(self.name, *self.extras)
             self.core.metadata_cache.expire()
         raise MetadataRuntimeError(f"cannot change {self.name}: it changes all the time")
 

@@ -96,8 +96,17 @@ class Probes(Plugin, Probing, Connector, DirectoryBacked):
             self.logger.warning(
                 "%s may not be in %s: [probes] allowed_groups", metadata.hostname, ", ".join(sorted(refused))
             )
-        self.storage.put(metadata.hostname, Record(int(time.time()), tuple(allowed), data))
+        record = Record(int(time.time()), tuple(allowed), data)
+        self.storage.put(metadata.hostname, record)
+        self.core.tell_children(self.name, "take", metadata.hostname, record)
         self.core.metadata_cache.expire(metadata.hostname)
+
+    def take(self, host: str, record: Record) -> None:
+        """What HOST has answered, and another process has kept, is RECORD."""
+        self.storage.take(host, record)
+
+    def catch_up(self) -> None:
+        self.storage.catch_up()
 
     def _allowed(self, groups: Iterable[str]) -> list[str]:
         patterns: Iterable[re.Pattern[str]] = self.settings.probes_allowed_groups

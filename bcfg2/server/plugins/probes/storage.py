@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from lxml import etree
 
@@ -64,6 +65,7 @@ class ProbedFile:
         self._lock = threading.Lock()
         self._writer: SharedWriter[str] = SharedWriter(self._write)
         self._is_broken = False
+        self._stamp: Any = None
         self._load()
 
     def get(self, host: str) -> Record:
@@ -76,15 +78,25 @@ class ProbedFile:
 
         If the disk refuses, that is logged and the record is in force all the same.
         """
+        self.take(host, record)
+        self._writer.submit(host)
+
+    def take(self, host: str, record: Record) -> None:
+        """Put the record of HOST, which is on disk already or will be, in force."""
         with self._lock:
             client = self._clients.get(host)
             if client is None:
                 client = self._clients[host] = _Client()
                 client.record = NOTHING  # for requests that have begun already
             client.latest = client.record = record
-        self._writer.submit(host)
+
+    def catch_up(self) -> None:
+        """Take what another process has written since the file was read."""
+        if _stamp(self.path) != self._stamp:
+            self._load()
 
     def _load(self) -> None:
+        self._stamp = _stamp(self.path)
         try:
             records = _read(self.path)
         except FileNotFoundError:
@@ -129,6 +141,15 @@ class ProbedFile:
             clients = sorted(self._clients.items())
         parts = [client.part for _, client in clients]
         return b"".join([b"<Probed>\n", *parts, b"</Probed>\n"]) if any(parts) else b"<Probed/>\n"
+
+
+def _stamp(path: str) -> Any:
+    """What tells one state of the file PATH from another; it is always replaced, never changed."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _read(path: str) -> dict[str, Record]:
