@@ -63,7 +63,8 @@ class Inotify(FileMonitor, FileSystemEventHandler):
         self._repository: str = options.server_repository
         self._observer: Any = None  # made at the start: a thread made before a daemon's fork cannot be started after it
         self._watches: dict[str, _Watch] = {}  # by folder
-        self._dependents: dict[str, frozenset[str]] = {}  # folder -> monitored paths
+        #: Folder -> monitored path -> the names in the folder that concern it; None: all.
+        self._dependents: dict[str, dict[str, frozenset[str | None]]] = {}
         self._followed: dict[str, tuple[str, ...]] = {}  # monitored path -> folders
         # Held by those who watch more.  Not by on_any_event(): the observer calls it holding a lock that they need.
         self._guard = threading.RLock()
@@ -85,18 +86,23 @@ class Inotify(FileMonitor, FileSystemEventHandler):
             observer.join(2)
 
     def follow(self, path: str, links: list[str]) -> None:
-        folders = tuple(dict.fromkeys(folder for item in (path, *links) for folder in _folders_of(item)))
+        names: dict[str, set[str | None]] = {}
+        for item in (path, *links):
+            for folder, name in _places_of(item):
+                names.setdefault(folder, set()).add(name)
+        folders = tuple(names)
         with self._guard:
             known = self._followed.get(path, ())
             if not links and set(folders) <= set(known) and all(map(self._covered, folders)):
                 return
             self._followed[path] = folders
             for folder in folders:
-                self._dependents[folder] = self._dependents.get(folder, frozenset()) | {path}
+                others = self._dependents.get(folder, {})
+                self._dependents[folder] = others | {path: others.get(path, frozenset()) | names[folder]}
                 if self._observer is not None:
                     self._watch(folder)
             for folder in set(known).difference(folders):
-                left = self._dependents[folder] - {path}
+                left = {other: found for other, found in self._dependents[folder].items() if other != path}
                 if left:
                     self._dependents[folder] = left
                 else:
@@ -115,13 +121,16 @@ class Inotify(FileMonitor, FileSystemEventHandler):
             for monitored in self._concerned(path, event.is_directory):
                 self.notice(monitored)
 
-    def _concerned(self, path: str, is_directory: bool) -> frozenset[str]:
+    def _concerned(self, path: str, is_directory: bool) -> set[str]:
         """The monitored paths that a change of PATH may be a change of."""
-        nothing: frozenset[str] = frozenset()
-        concerned = self._dependents.get(os.path.dirname(path), nothing) | self._dependents.get(path, nothing)
+        folder, name = os.path.split(path)
+        concerned = {
+            monitored for monitored, names in self._dependents.get(folder, {}).items() if None in names or name in names
+        }
+        concerned.update(self._dependents.get(path, ()))
         if is_directory:  # with all that is, or was, below it
             below = path + "/"
-            concerned = concerned.union(*(p for f, p in list(self._dependents.items()) if f.startswith(below)))
+            concerned.update(*(paths for item, paths in list(self._dependents.items()) if item.startswith(below)))
         return concerned
 
     def list_watches(self) -> list[str]:
@@ -181,10 +190,11 @@ def _identity(folder: str) -> tuple[int, int] | None:
     return (status.st_dev, status.st_ino) if stat.S_ISDIR(status.st_mode) else None
 
 
-def _folders_of(path: str) -> Iterator[str]:
-    """The real folders in which a change may concern PATH: those of each link on the way, and where it ends.
+def _places_of(path: str) -> Iterator[tuple[str, str | None]]:
+    """Where a change may concern PATH: real folders, and the name in each, or None where that is all that is in it.
 
-    Where PATH, or a folder that leads there, does not exist: the nearest folder that does.
+    These are the places of each link on the way, and where it ends; where PATH, or a folder that leads there, does not
+    exist, the nearest folder that does.
     """
     for _ in range(40):  # as many links as the kernel follows
         real = "/"
@@ -192,17 +202,18 @@ def _folders_of(path: str) -> Iterator[str]:
         while rest:
             step = os.path.join(real, rest[0])
             if os.path.islink(step):
-                yield real
+                yield real, rest[0]
                 target = os.path.join(real, os.readlink(step))
                 path = os.path.normpath(os.path.join(target, *rest[1:]))
                 break
             if not os.path.lexists(step):
-                yield real
+                yield real, rest[0]
                 return
             rest.pop(0)
             real = step
         else:
-            yield real if os.path.isdir(real) else os.path.dirname(real)
+            if os.path.isdir(real):
+                yield real, None
             if real != "/":
-                yield os.path.dirname(real)
+                yield os.path.split(real)
             return
