@@ -18,8 +18,8 @@ import bcfg2.server.plugins
 from bcfg2.bcfg2_server import OPTIONS
 from bcfg2.options import Option
 from bcfg2.options.registry import Registry
-from bcfg2.server.builtin_core import BuiltinCore
 from bcfg2.server.filemonitor import FileMonitor
+from bcfg2.server.multiprocessing_core import MultiprocessingCore
 
 
 def plugins() -> list[type]:
@@ -36,7 +36,7 @@ def declared() -> list[Option]:
     """All options of bcfg2-server and its components, in the order of their declaration."""
     registry = Registry()
     registry.add(OPTIONS)
-    for component in (BuiltinCore, FileMonitor, *plugins()):
+    for component in (MultiprocessingCore, FileMonitor, *plugins()):
         registry.add(component.options)
     return list(registry.options.values())
 
