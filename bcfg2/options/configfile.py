@@ -64,9 +64,11 @@ class ConfigFiles:
         found = self._written(section, key.lower())
         return found and self._interpolated(section, found)
 
-    def own(self, section: str) -> dict[str, Setting]:
-        """What stands in SECTION itself, by key in lower case."""
+    def own(self, section: str, *, literal: bool = False) -> dict[str, Setting]:
+        """What stands in SECTION itself, by key in lower case; with LITERAL exactly as it is written there."""
         written = self._sections.get(section, {})
+        if literal:
+            return dict(written)
         return {key: self._interpolated(section, setting) for key, setting in written.items()}
 
     def sections(self) -> Iterator[str]:

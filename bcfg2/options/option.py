@@ -278,10 +278,11 @@ class WildcardOption(Option):
     """All keys of one section that match the glob KEY and are no options of their own, with their texts.
 
     The value looks names up without regard to case; it lists them in lower case, or with `keep_case` as they are
-    written.  What ``[DEFAULT]`` holds does not count.
+    written.  What ``[DEFAULT]`` holds does not count.  With `literal` a percent sign in a text stands for itself.
     """
 
     keep_case: bool = False
+    literal: bool = False
 
     def _natural_name(self) -> str:
         return attribute_name(f"{self.section}_{self.key}").rstrip("_")

@@ -64,7 +64,7 @@ class Sources:
         """The settings that OPTION matches, without those whose keys in lower case are TAKEN by other options."""
         found = (
             (setting.key if option.keep_case else key, setting.text)
-            for key, setting in self.files.own(option.section).items()
+            for key, setting in self.files.own(option.section, literal=option.literal).items()
             if key not in taken and fnmatchcase(key, option.key.lower())
         )
         return KeyValues(found)

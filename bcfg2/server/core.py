@@ -46,6 +46,7 @@ from bcfg2.server.building import ConfigurationBuilder
 from bcfg2.server.daemonize import Daemon, DaemonError, drop_privileges
 from bcfg2.server.database import close_db_connection
 from bcfg2.server.filemonitor import FileMonitor, find_monitor
+from bcfg2.server.keyring import ENCRYPTION_OPTIONS
 from bcfg2.server.metadata_cache import MetadataCache, separate_copy
 from bcfg2.server.methods import ExposedMethods, exposed
 from bcfg2.server.options_in_force import HasOptions
@@ -144,6 +145,7 @@ class Core(HasOptions, ConfigurationBuilder, ExposedMethods):
             default=5000,
             help="How many structures are kept bound for clients that agree in what matters; 0: none",
         ),
+        *ENCRYPTION_OPTIONS,
         BooleanOption("logging", "performance", default=False, help="Log statistics periodically"),
         TimeoutOption("logging", "performance_interval", default=300.0, help="Seconds between these logs"),
         *MDATA_OPTIONS,

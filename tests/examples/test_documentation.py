@@ -29,7 +29,7 @@ def example_settings() -> dict[tuple[str, str], str]:
 
 
 def test_the_example_file_has_every_option_and_no_other() -> None:
-    assert set(example_settings()) == set(DECLARED)
+    assert set(example_settings()) == {place for place, option in DECLARED.items() if "*" not in option.key}
 
 
 def test_the_example_file_shows_the_defaults() -> None:
