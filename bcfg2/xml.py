@@ -296,6 +296,11 @@ def tostring(element: Element) -> str:
     return etree.tostring(element, encoding="us-ascii", xml_declaration=False).decode("ascii")
 
 
+def start_tag(element: Element) -> str:
+    """Tag and attributes of ELEMENT for people to read: ``<Key name="x"/>``."""
+    return tostring(etree.Element(element.tag, attributes(element)))
+
+
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 

@@ -46,7 +46,7 @@ from bcfg2.server.building import ConfigurationBuilder
 from bcfg2.server.daemonize import Daemon, DaemonError, drop_privileges
 from bcfg2.server.database import close_db_connection
 from bcfg2.server.filemonitor import FileMonitor, find_monitor
-from bcfg2.server.keyring import ENCRYPTION_OPTIONS
+from bcfg2.server.keyring import ENCRYPTION_OPTIONS, Keyring
 from bcfg2.server.metadata_cache import MetadataCache, separate_copy
 from bcfg2.server.methods import ExposedMethods, exposed
 from bcfg2.server.options_in_force import HasOptions
@@ -62,6 +62,7 @@ from bcfg2.server.plugin import (
     Threaded,
     Version,
 )
+from bcfg2.server.plugin.encrypted import PassphraseUsers
 from bcfg2.server.plugin.interfaces import Address, ClientAddress
 from bcfg2.server.plugin.services import introduce, using, withdraw
 from bcfg2.server.statistics import stats, track_statistics
@@ -174,6 +175,7 @@ class Core(HasOptions, ConfigurationBuilder, ExposedMethods):
         self.plugin_blacklist: dict[str, list[str]] = {}
         self.metadata: Any = None
         self.metadata_cache = MetadataCache()
+        self.passphrase_users = PassphraseUsers()
         self._connecting = _Connecting()
         #: Held while file events are handled.
         self.lock = threading.Lock()
@@ -398,7 +400,10 @@ class Core(HasOptions, ConfigurationBuilder, ExposedMethods):
             return
         for warning in options.warnings:
             self.logger.warning("%s", warning)
+        new_passphrases = Keyring.of(options) != Keyring.of(self.options)
         self.options = options
+        if new_passphrases:
+            self.passphrase_users.reload()
         self.metadata_cache.expire()
         self.logger.info("Read %s again; plugins, addresses and TLS settings change at the next start", self.cfile)
 

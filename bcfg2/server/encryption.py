@@ -8,7 +8,8 @@
 """
 
 from collections.abc import Mapping
-from copy import copy
+
+from lxml import etree
 
 from bcfg2 import xml
 from bcfg2.server.cipherformats import (
@@ -91,10 +92,6 @@ def _text_or_bytes(data: bytes) -> str | bytes:
 
 def print_xml(element: xml.Element, keep_text: bool = False) -> str:
     """The start tag of ELEMENT for people to read; with KEEP_TEXT also its text.  Children are left out."""
-    shown = copy(element)
-    shown.tail = None
-    for child in list(shown):
-        shown.remove(child)
-    if not keep_text:
-        shown.text = None
+    shown = etree.Element(element.tag, xml.attributes(element))
+    shown.text = element.text if keep_text else None
     return xml.tostring(shown)

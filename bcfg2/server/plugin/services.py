@@ -29,6 +29,8 @@ class CoreInterface(Protocol):
     terminate: threading.Event
     db_write_lock: threading.RLock
     revision: str
+    #: What is read again when passphrases change, a :class:`~bcfg2.server.plugin.encrypted.PassphraseUsers`.
+    passphrase_users: Any
 
     @property
     def metadata_cache_mode(self) -> str: ...

@@ -6,7 +6,9 @@ from copy import deepcopy
 from typing import Any, ClassVar
 
 from bcfg2 import xml
+from bcfg2.server.keyring import Keyring
 from bcfg2.server.plugin.conditions import STANDARD_TESTS, ByName, ConditionalDocument, Predicate, Selection, depends_on
+from bcfg2.server.plugin.encrypted import CipherTexts, Decryption
 from bcfg2.server.plugin.exceptions import PluginExecutionError
 from bcfg2.server.plugin.files import XMLFileBacked
 from bcfg2.server.plugin.interfaces import Dependencies, TemplateDataProvider
@@ -21,7 +23,8 @@ class StructFile(XMLFileBacked):
 
     :meth:`Match` and :meth:`XMLMatch` give what applies to a client, as copies that the caller may change.  A file is a
     template if its root element binds the prefix ``py`` to Genshi's namespace.  It is rendered for the client first and
-    filtered then.
+    filtered then.  Encrypted elements are decrypted when the file is read; if that fails in one of them, the file is
+    refused, unless decryption is lax.
     """
 
     __identifier__ = None
@@ -34,6 +37,8 @@ class StructFile(XMLFileBacked):
     template: Versioned[XMLTemplate | None] = Versioned(None)
     #: The document with its tests; of a template: as written, before it is rendered.
     document: Versioned[Any] = Versioned(None)
+    #: What has been decrypted in it.
+    cipher_texts: Versioned[CipherTexts] = Versioned({})
 
     def is_template(self) -> bool:
         """Whether the file that was just read into `xdata` is a template."""
@@ -41,8 +46,9 @@ class StructFile(XMLFileBacked):
 
     def Index(self) -> None:
         super().Index()
-        if self.encryption:
-            self._refuse_encrypted()
+        decryption = self._decryption() if self.encryption else None
+        if decryption is not None:
+            decryption.tree(self.xdata)
         template = None
         if self.is_template():
             source: str | bytes
@@ -51,20 +57,19 @@ class StructFile(XMLFileBacked):
             else:  # as written, so that errors name the right lines
                 with open(self.name, "rb") as stream:
                     source = stream.read()
-            template = XMLTemplate(self.name, source, self.core.options.components_encoding)
+            decrypt = decryption.text if decryption is not None else None
+            template = XMLTemplate(self.name, source, self.core.options.components_encoding, decrypt)
         self.template = template
         self.document = ConditionalDocument[Any](self.xdata, self._include_tests)
+        found = decryption.cipher_texts if decryption is not None else {}
+        if found != self.cipher_texts:
+            self.cipher_texts = found
 
-    def _refuse_encrypted(self) -> None:
-        """Never hand out cipher text: unless lax decryption is chosen, a file that cannot be decrypted is not used."""
+    def _decryption(self) -> Decryption:
+        """How encrypted elements of the file that was just read into `xdata` are decrypted."""
+        keyring = Keyring.of(self.core.options)
         lax = self.xdata.get("lax_decryption")
-        if xml.is_true(lax) if lax is not None else getattr(self.core.options, "encryption_lax_decryption", False):
-            return
-        for node in self.xdata.iter():
-            if isinstance(node.tag, str) and node.get("encrypted") and (node.text or "").strip():
-                raise PluginExecutionError(
-                    f"line {node.sourceline}: cannot decrypt <{node.tag}>: this version does not support encryption yet"
-                )
+        return Decryption(self, keyring, keyring.lax if lax is None else xml.is_true(lax), self.core.passphrase_users)
 
     def select(self, metadata: Any, *further: Any) -> Selection:
         """The document as this client sees it; rendered at most once per request."""

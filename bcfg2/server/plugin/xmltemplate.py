@@ -1,6 +1,8 @@
 """XML files that are Genshi markup templates: compiled when the file loads, rendered for each client."""
 
 import os
+from collections.abc import Callable, Iterator
+from io import BytesIO, StringIO
 from typing import Any
 
 from lxml import etree
@@ -9,22 +11,49 @@ from bcfg2 import xml
 from bcfg2.server.plugin.exceptions import PluginExecutionError
 
 try:
-    from genshi.core import END, START, TEXT
+    from genshi.core import COMMENT, END, PI, START, TEXT, Stream
+    from genshi.input import XMLParser
     from genshi.template import MarkupTemplate, TemplateLoader
 except ImportError:
-    MarkupTemplate = None
+    GENSHI = False
+else:
+    GENSHI = True
+
+    class _Loader(TemplateLoader):  # type: ignore[misc]  # Genshi has no types
+        """Loads the templates that a template includes; DECRYPT is that of the template."""
+
+        def __init__(self, folder: str, encoding: str, decrypt: "Decrypt | None") -> None:
+            super().__init__([folder], auto_reload=True, default_encoding=encoding)
+            self.decrypt = decrypt
+
+    class _Template(MarkupTemplate):  # type: ignore[misc]  # Genshi has no types
+        """A template, or one that it includes: what is encrypted in it is decrypted before it is compiled."""
+
+        def __init__(self, source: Any, filepath: Any = None, filename: Any = None, loader: Any = None, **more: Any):
+            if loader.decrypt is not None:
+                parser = XMLParser(source, filename=filename, encoding=more.get("encoding"))
+                source = Stream(_decrypted(parser, loader.decrypt))
+            super().__init__(source, filepath=filepath, filename=filename, loader=loader, **more)
+
+
+#: The plain text for a mark and a cipher text; :exc:`EncryptionError` where there is none.
+Decrypt = Callable[[str, str], str]
 
 
 class XMLTemplate:
-    """A compiled template.  Raises :exc:`PluginExecutionError` for one that does not compile."""
+    """A compiled template.  Raises :exc:`PluginExecutionError` for one that does not compile.
 
-    def __init__(self, path: str, source: str | bytes, encoding: str) -> None:
-        if MarkupTemplate is None:
+    DECRYPT: how elements that are marked as encrypted are decrypted; None: not at all.
+    """
+
+    def __init__(self, path: str, source: str | bytes, encoding: str, decrypt: Decrypt | None = None) -> None:
+        if not GENSHI:
             raise PluginExecutionError(f"{path} is a Genshi template: install bcfg2[genshi]")
         self.path = path
-        loader = TemplateLoader([os.path.dirname(path)], auto_reload=True, default_encoding=encoding)
+        loader = _Loader(os.path.dirname(path), encoding, decrypt)
+        stream = StringIO(source) if isinstance(source, str) else BytesIO(source)
         try:
-            self._template = MarkupTemplate(source, filepath=path, filename=os.path.basename(path), loader=loader)
+            self._template = _Template(stream, filepath=path, filename=os.path.basename(path), loader=loader)
             _ = self._template.stream  # Genshi compiles directives when this is first asked for
         except Exception as err:
             raise PluginExecutionError(f"{path}: {type(err).__name__}: {err}") from err
@@ -35,6 +64,30 @@ class XMLTemplate:
             return _tree(self._template.generate(**variables))
         except Exception as err:
             raise PluginExecutionError(f"error rendering {self.path}: {type(err).__name__}: {err}") from err
+
+
+def _decrypted(stream: Any, decrypt: Decrypt) -> Iterator[Any]:
+    """The events of a template with the text of marked elements decrypted, and guarded from being taken for code."""
+    name, held = None, []  # the mark of the element that has just begun, and what came after that
+    for kind, data, position in stream:
+        if name and kind in (TEXT, COMMENT, PI):
+            held.append((kind, data, position))
+            continue
+        if held:
+            yield from _decrypted_text(name, held, decrypt)
+            held = []
+        name = data[1].get("encrypted") if kind is START else None
+        yield kind, data, position
+
+
+def _decrypted_text(name: Any, events: list[Any], decrypt: Decrypt) -> Iterator[Any]:
+    """EVENTS, what an element marked NAME begins with, as one text."""
+    cipher_text = "".join(data for kind, data, _ in events if kind is TEXT)
+    if not cipher_text.strip():
+        yield from events
+        return
+    position = next(position for kind, _, position in events if kind is TEXT)
+    yield TEXT, decrypt(str(name), cipher_text).replace("$", "$$"), position
 
 
 def _tree(stream: Any) -> xml.Element:

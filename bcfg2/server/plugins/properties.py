@@ -25,6 +25,7 @@ from lxml import etree
 
 from bcfg2 import xml
 from bcfg2.options import BooleanOption, Option
+from bcfg2.server.keyring import Keyring
 from bcfg2.server.plugin import (
     ConditionalDocument,
     Connector,
@@ -35,6 +36,7 @@ from bcfg2.server.plugin import (
     Selection,
     StructFile,
 )
+from bcfg2.server.plugin.encrypted import encrypted_copy, marked
 from bcfg2.server.plugin.services import CoreInterface
 from bcfg2.server.storage import atomic_write
 from bcfg2.server.versioned import Versioned, request_memo
@@ -155,6 +157,8 @@ class XMLPropertyFile(PropertyFile, StructFile):
             raise PluginExecutionError(f"{self.name} is not written: {problem}")
         xml.tidy(value)
         whole = value if value.getparent() is not None else value.getroottree()  # with what surrounds the root
+        if next(marked(value), None) is not None:
+            whole = encrypted_copy(whole, Keyring.of(self.core.options), self.cipher_texts)
         return etree.tostring(whole, encoding="utf-8", xml_declaration=False, pretty_print=True, with_tail=False)
 
     def violation(self, value: Any) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from bcfg2.server.filemonitor.monitor import IGNORED
 from bcfg2.server.filemonitor.pseudo import Pseudo
+from bcfg2.server.plugin.encrypted import PassphraseUsers
 from bcfg2.server.plugin.services import using
 
 
@@ -27,11 +28,15 @@ class SmallCore:
             server_settle_limit=0.0,
             server_ignore_files=IGNORED,
             components_encoding="UTF-8",
+            encryption={},
+            encryption_algorithm="aes_256_cbc",
+            encryption_lax_decryption=False,
             logging_debug=False,
         )
         vars(self.options).update(options)
         self.logger = logging.getLogger("bcfg2.SmallCore")
         self.fam = Pseudo(self.options)
+        self.passphrase_users = PassphraseUsers()
         #: What `plugins_by_type` finds.
         self.plugins: list[Any] = []
 

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from lxml import etree
 
+from bcfg2.server.keyring import Keyring
 from bcfg2.server.plugin import PluginExecutionError
 from bcfg2.server.plugins import properties
 from tests.support import Site
@@ -446,7 +447,7 @@ def test_many_clients_that_try_again_all_get_their_change_in(make_site: MakeSite
 def test_what_cannot_be_used_after_writing_is_told(make_site: MakeSite) -> None:
     site = make_site(FILES)
     with Request(site) as files:
-        etree.SubElement(files["a.xml"].xdata, "x", encrypted="name").text = "no cipher text"
+        etree.SubElement(files["a.xml"].xdata, "x", encrypted="name").text = "U2FsdGVkX18="
         with pytest.raises(PluginExecutionError, match="cannot be used"):
             files["a.xml"].write()
     with Request(site) as files:
@@ -585,3 +586,56 @@ def test_each_reading_expires_cached_metadata_of_all_clients(make_site: MakeSite
     site.metadata("web1")
     site.delete("Properties/a.json")
     assert cached() is kept
+
+
+# encryption
+
+
+ENCRYPTION = "[encryption]\nops = o-phrase\n"
+
+
+def encrypted_file() -> str:
+    pytest.importorskip("cryptography", reason="cryptography (extra encryption) is not installed")
+    return f"<P><!-- c --><x encrypted='ops'>{Keyring({'ops': 'o-phrase'}).encrypt('first', 'ops')}</x></P>"
+
+
+def test_a_template_reads_what_is_encrypted_and_writes_it_encrypted(make_site: MakeSite) -> None:
+    site = make_site({"a.xml": encrypted_file()}, ENCRYPTION)
+    cipher_text = etree.fromstring(written(site, "a.xml")).findtext("x")
+    with Request(site) as files:
+        assert files["a.xml"].xdata.findtext("x") == "first"
+        etree.SubElement(files["a.xml"].xdata, "y", encrypted="ops").text = "second"
+        files["a.xml"].write()
+        assert files["a.xml"].xdata.findtext("y") == "second"
+    with Request(site) as files:
+        assert files["a.xml"].xdata.findtext("x") == "first"
+        assert files["a.xml"].xdata.findtext("y") == "second"
+    stored = etree.fromstring(written(site, "a.xml"))
+    assert stored.findtext("x") == cipher_text
+    assert Keyring({"ops": "o-phrase"}).decrypt(stored.findtext("y"), "ops") == b"second"
+
+
+def test_what_cannot_be_encrypted_is_not_written(make_site: MakeSite) -> None:
+    site = make_site({"a.xml": encrypted_file()}, ENCRYPTION)
+    before = written(site, "a.xml")
+    with Request(site) as files:
+        etree.SubElement(files["a.xml"].xdata, "y", encrypted="nobody").text = "second"
+        with pytest.raises(PluginExecutionError, match=r"is not written.*no passphrase nobody"):
+            files["a.xml"].write()
+    assert written(site, "a.xml") == before
+
+
+def test_new_passphrases_in_the_configuration_file_take_effect_in_the_running_server(make_site: MakeSite) -> None:
+    site = make_site({"a.xml": encrypted_file()}, "[encryption]\nops = wrong\n")
+    site.core.fam.AddMonitor(site.core.cfile, site.core)
+    site.apply()
+    with Request(site) as files:
+        assert "a.xml" not in files
+    site.conf.write_text(site.conf.read_text().replace("wrong", "o-phrase"))
+    site.apply()
+    with Request(site) as files:
+        assert files["a.xml"].xdata.findtext("x") == "first"
+    site.conf.write_text(site.conf.read_text().replace("ops = o-phrase", "lax_decryption = yes"))
+    site.apply()
+    with Request(site) as files:
+        assert files["a.xml"].xdata.findtext("x").startswith("U2FsdGVkX1")
