@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 from bcfg2.log import Debuggable
 from bcfg2.options import ChoiceOption, Option, Options
+from bcfg2.server.filemonitor.monitor import Event
 from bcfg2.server.plugin.base import Plugin
 from bcfg2.server.plugin.exceptions import PluginExecutionError, SpecificityError
 from bcfg2.server.plugin.interfaces import Generator
@@ -51,6 +52,7 @@ class FolderInfo:
 
     #: See :attr:`SpecificData.persistent`.
     persistent = True
+    encrypted = False
     problem: str | None = None
 
     def __init__(self, name: str) -> None:
@@ -139,7 +141,16 @@ class EntrySet(Debuggable):
                 return
             self.logger.error("Cannot use %s: %s", path, err)
             new.problem = f"{path} cannot be used: {err}"
+        if new.encrypted:
+            self.core.passphrase_users.add(self)
         private_copy(self, "entries")[name] = new
+
+    def reload(self) -> None:
+        """Read the encrypted files again: passphrases have changed."""
+        with writing():
+            for name in [name for name, file in self.entries.items() if file.encrypted]:
+                self._load(name, Event(0, name, "changed"))
+            before_publish(self.index)
 
     def make_entry(self, name: str) -> Any:
         """The object for the file NAME, not read yet; None passes over the file in silence.

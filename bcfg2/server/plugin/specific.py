@@ -196,6 +196,8 @@ class SpecificData:
 
     #: Whether the object is told of changes of its file; else a change makes a new object.
     persistent: ClassVar[bool] = False
+    #: Whether the file is read with passphrases, so that it is read again when these change.
+    encrypted: ClassVar[bool] = False
 
     #: Why the file cannot be used; an entry that would be bound from it fails with this text.
     problem: str | None = None

@@ -24,6 +24,11 @@ class Cfg(GroupSpool):
             "cfg",
             "handlers",
             default=[
+                "CfgCheetahGenerator",
+                "CfgEncryptedCheetahGenerator",
+                "CfgEncryptedGenerator",
+                "CfgEncryptedGenshiGenerator",
+                "CfgEncryptedJinja2Generator",
                 "CfgExternalCommandVerifier",
                 "CfgGenshiGenerator",
                 "CfgInfoXML",

@@ -17,6 +17,11 @@ from tests.server.plugin.small_core import Client, SmallCore
 HANDLERS: list[type[CfgHandler]] = [
     find_in("bcfg2.server.plugins.cfg")(name)
     for name in (
+        "CfgCheetahGenerator",
+        "CfgEncryptedCheetahGenerator",
+        "CfgEncryptedGenerator",
+        "CfgEncryptedGenshiGenerator",
+        "CfgEncryptedJinja2Generator",
         "CfgExternalCommandVerifier",
         "CfgGenshiGenerator",
         "CfgInfoXML",

@@ -10,17 +10,6 @@ from bcfg2.server.plugins.cfg.lookup import HandlerTable
 from tests.server.plugins.cfg.conftest import HANDLERS
 
 
-class Both(CfgGenerator):
-    """Two suffixes in either order, as those of encrypted templates."""
-
-    __extensions__ = ["genshi.crypt", "crypt.genshi"]
-
-
-class Single(CfgGenerator):
-    __extensions__ = ["crypt"]
-    __priority__ = 50
-
-
 class Fixed(CfgGenerator):
     """Two fixed names, for everybody only."""
 
@@ -28,7 +17,7 @@ class Fixed(CfgGenerator):
     __specific__ = False
 
 
-TABLE = HandlerTable([*HANDLERS, Both, Single, Fixed])
+TABLE = HandlerTable([*HANDLERS, Fixed])
 
 
 def found(basename: str, filename: str) -> str:
@@ -53,9 +42,13 @@ def found(basename: str, filename: str) -> str:
         ("motd", "motd.G5_a.genshi", "Genshi G5 a"),
         ("motd", "motd.G5_a.b.genshi", "Genshi G5 a.b"),
         ("motd", "motd.H_a.genshi.jinja2", "Jinja2 H a.genshi"),
-        ("motd", "motd.G5_a.genshi.crypt", "Both G5 a"),
-        ("motd", "motd.crypt.genshi", "Both"),
-        ("motd", "motd.H_h.crypt", "Single H h"),
+        ("motd", "motd.G5_a.genshi.crypt", "EncryptedGenshi G5 a"),
+        ("motd", "motd.crypt.genshi", "EncryptedGenshi"),
+        ("motd", "motd.H_h.crypt", "Encrypted H h"),
+        ("motd", "motd.jinja2.crypt", "EncryptedJinja2"),
+        ("motd", "motd.G10_x.cheetah.crypt", "EncryptedCheetah G10 x"),
+        ("motd", "motd.H_h.crypt.jinja2", "EncryptedJinja2 H h"),
+        ("motd", "motd.cheetah", "Cheetah"),
         # the trap: the suffix is not known, so it is part of the group's name
         ("motd", "motd.G10_web.cat", "Plaintext G10 web.cat"),
         # the whole last component is the base name
