@@ -5,6 +5,7 @@ line, the reason and the files through which the file was included.
 """
 
 import glob
+import itertools
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -88,7 +89,11 @@ def parse_string(text: str | bytes, what: str) -> Element:
 
 def parse_file(path: str, *, comments: bool = False) -> Element:
     """Parse the file PATH alone, without includes.  An unreadable file raises :exc:`OSError`."""
-    data = Path(path).read_bytes()
+    return parse_bytes(Path(path).read_bytes(), path, comments=comments)
+
+
+def parse_bytes(data: bytes, path: str, *, comments: bool = False) -> Element:
+    """Parse DATA, the content of the file PATH, alone, without includes."""
     try:
         root = etree.fromstring(data, parser(comments=comments), base_url=path)
     except (etree.XMLSyntaxError, ValueError) as err:
@@ -296,9 +301,27 @@ def tostring(element: Element) -> str:
     return etree.tostring(element, encoding="us-ascii", xml_declaration=False).decode("ascii")
 
 
-def start_tag(element: Element) -> str:
-    """Tag and attributes of ELEMENT for people to read: ``<Key name="x"/>``."""
-    return tostring(etree.Element(element.tag, attributes(element)))
+def leading_text(node: Element) -> str:
+    """The text of NODE in front of its first child element, whatever comments are in it."""
+    return "".join([node.text or "", *(child.tail or "" for child in _leading_comments(node))])
+
+
+def set_leading_text(node: Element, text: str) -> None:
+    """Put TEXT in the place of that; comments in it stay, behind the text."""
+    node.text = text
+    for child in _leading_comments(node):
+        child.tail = None
+
+
+def _leading_comments(node: Element) -> Iterator[Element]:
+    return itertools.takewhile(lambda child: not is_element(child), node)
+
+
+def shown(element: Element, *, text: bool = False) -> str:
+    """ELEMENT without its children for people to read, with TEXT also its text: ``<Key name="x"/>``."""
+    copy = etree.Element(element.tag, attributes(element))
+    copy.text = leading_text(element) if text else None
+    return tostring(copy)
 
 
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -9,8 +9,6 @@
 
 from collections.abc import Mapping
 
-from lxml import etree
-
 from bcfg2 import xml
 from bcfg2.server.cipherformats import (
     DEFAULT_ALGORITHM,
@@ -91,7 +89,5 @@ def _text_or_bytes(data: bytes) -> str | bytes:
 
 
 def print_xml(element: xml.Element, keep_text: bool = False) -> str:
-    """The start tag of ELEMENT for people to read; with KEEP_TEXT also its text.  Children are left out."""
-    shown = etree.Element(element.tag, xml.attributes(element))
-    shown.text = element.text if keep_text else None
-    return xml.tostring(shown)
+    """ELEMENT without its children for people to read, with KEEP_TEXT also its text."""
+    return xml.shown(element, text=keep_text)

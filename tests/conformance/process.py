@@ -24,13 +24,14 @@ class ServerFailed(AssertionError):
 
 
 def find_commands(scratch: Path) -> Path:
-    """The folder of the suite's commands: this environment's if they are installed, otherwise made in SCRATCH."""
+    """The folder of the suite's commands: this environment's if all are installed, otherwise made in SCRATCH."""
     installed = Path(sys.executable).parent
-    if (installed / "bcfg2-server").exists():
+    modules = {module.stem.replace("_", "-"): module for module in (ROOT / "bcfg2").glob("bcfg2_*.py")}
+    if all((installed / name).exists() for name in modules):
         return installed
     scratch.mkdir(parents=True, exist_ok=True)
-    for module in (ROOT / "bcfg2").glob("bcfg2_*.py"):
-        command = scratch / module.stem.replace("_", "-")
+    for name, module in modules.items():
+        command = scratch / name
         command.write_text(
             f'#!/bin/sh\nPYTHONPATH="{ROOT}:$PYTHONPATH" exec "{sys.executable}" -m bcfg2.{module.stem} "$@"\n'
         )

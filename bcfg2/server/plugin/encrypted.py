@@ -84,12 +84,11 @@ class Decryption:
     def tree(self, root: xml.Element) -> None:
         """Decrypt the marked elements of ROOT.  PluginExecutionError names the one that fails."""
         for node, name in marked(root):
-            cipher_text = _take_text(node)
             try:
-                node.text = self.text(name, cipher_text)
+                xml.set_leading_text(node, self.text(name, xml.leading_text(node)))
             except EncryptionError as err:
                 raise PluginExecutionError(
-                    f"line {node.sourceline}: cannot decrypt the text of {xml.start_tag(node)}: {err}"
+                    f"line {node.sourceline}: cannot decrypt the text of {xml.shown(node)}: {err}"
                 ) from None
 
 
@@ -97,7 +96,7 @@ def marked(root: Any) -> Iterator[tuple[xml.Element, str]]:
     """The elements of ROOT, an element or a tree, that are marked as encrypted and have a text; each with its mark."""
     for node in root.iter(etree.Element):
         name = node.get("encrypted")
-        if name and _text(node).strip():
+        if name and xml.leading_text(node).strip():
             yield node, name
 
 
@@ -108,30 +107,10 @@ def encrypted_copy(document: Any, keyring: Keyring, known: CipherTexts) -> Any:
     """
     copy = deepcopy(document)
     for node, name in marked(copy):
-        text = _take_text(node)
-        node.text = text if is_encrypted(text) else known.get((name, text)) or keyring.encrypt(text, name)
+        text = xml.leading_text(node)
+        if not is_encrypted(text):
+            xml.set_leading_text(node, known.get((name, text)) or keyring.encrypt(text, name))
     return copy
-
-
-def _text(node: xml.Element) -> str:
-    """The text of NODE in front of its first child element, whatever comments are in it."""
-    pieces = [node.text or ""]
-    for child in node:
-        if xml.is_element(child):
-            break
-        pieces.append(child.tail or "")
-    return "".join(pieces)
-
-
-def _take_text(node: xml.Element) -> str:
-    """The same, taken out of NODE."""
-    text = _text(node)
-    node.text = None
-    for child in node:
-        if xml.is_element(child):
-            break
-        child.tail = None
-    return text
 
 
 def _fit_for_xml(text: str) -> str:
