@@ -31,8 +31,9 @@ else:
 
         def __init__(self, source: Any, filepath: Any = None, filename: Any = None, loader: Any = None, **more: Any):
             if loader.decrypt is not None:
-                parser = XMLParser(source, filename=filename, encoding=more.get("encoding"))
-                source = Stream(_decrypted(parser, loader.decrypt))
+                if not isinstance(source, Stream):
+                    source = XMLParser(source, filename=filename, encoding=more.get("encoding"))
+                source = Stream(_decrypted(source, loader.decrypt))
             super().__init__(source, filepath=filepath, filename=filename, loader=loader, **more)
 
 
@@ -43,17 +44,19 @@ Decrypt = Callable[[str, str], str]
 class XMLTemplate:
     """A compiled template.  Raises :exc:`PluginExecutionError` for one that does not compile.
 
-    DECRYPT: how elements that are marked as encrypted are decrypted; None: not at all.
+    SOURCE: the text, or a stream of Genshi's events.  DECRYPT: how elements that are marked as encrypted are decrypted;
+    None: not at all.
     """
 
-    def __init__(self, path: str, source: str | bytes, encoding: str, decrypt: Decrypt | None = None) -> None:
+    def __init__(self, path: str, source: Any, encoding: str, decrypt: Decrypt | None = None) -> None:
         if not GENSHI:
             raise PluginExecutionError(f"{path} is a Genshi template: install bcfg2[genshi]")
         self.path = path
         loader = _Loader(os.path.dirname(path), encoding, decrypt)
-        stream = StringIO(source) if isinstance(source, str) else BytesIO(source)
+        if isinstance(source, str | bytes):
+            source = StringIO(source) if isinstance(source, str) else BytesIO(source)
         try:
-            self._template = _Template(stream, filepath=path, filename=os.path.basename(path), loader=loader)
+            self._template = _Template(source, filepath=path, filename=os.path.basename(path), loader=loader)
             _ = self._template.stream  # Genshi compiles directives when this is first asked for
         except Exception as err:
             raise PluginExecutionError(f"{path}: {type(err).__name__}: {err}") from err
