@@ -29,7 +29,7 @@ class CoreInterface(Protocol):
     terminate: threading.Event
     db_write_lock: threading.RLock
     revision: str
-    #: What is read again when passphrases change, a :class:`~bcfg2.server.plugin.encrypted.PassphraseUsers`.
+    #: What is read again when passphrases change: `add` an object that has a method `reload`.
     passphrase_users: Any
 
     @property
