@@ -14,8 +14,6 @@ from bcfg2.options.common import BASE_OPTIONS
 from bcfg2.server.crypt import editing, tool
 from bcfg2.server.keyring import Keyring
 
-pytest.importorskip("cryptography", reason="cryptography (extra encryption) is not installed")
-
 PHRASES = {"ops": "o-phrase", "dba": "%d;phrase#"}
 RING = Keyring(PHRASES)
 
@@ -68,6 +66,7 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Bench:
+    pytest.importorskip("cryptography", reason="cryptography (extra encryption) is not installed")
     return Bench(tmp_path, caplog)
 
 
