@@ -8,7 +8,7 @@ import glob
 import itertools
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -40,7 +40,7 @@ class Document:
 
     `files`: every file that was read, the file itself first.  `watch`: further paths whose appearance or change alters
     the document: missing included files and the folders that wildcards look into.  `problems`: what was passed over,
-    one line each.
+    one line each.  `origins`: root element of an included file -> that file.
     """
 
     path: str
@@ -48,6 +48,16 @@ class Document:
     files: tuple[str, ...] = ()
     watch: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    origins: Mapping[Element, str] = field(default_factory=dict)
+
+    def file_of(self, element: Element) -> str:
+        """The file that ELEMENT, which is part of the document, was read from."""
+        node: Element | None = element if self.origins else None
+        while node is not None:
+            if node in self.origins:
+                return self.origins[node]
+            node = node.getparent()
+        return self.path
 
 
 def parser(*, comments: bool = False) -> etree.XMLParser:
@@ -128,6 +138,7 @@ def load(path: str, *, xinclude: bool = True, comments: bool = False) -> Documen
         tuple(dict.fromkeys(loader.files)),
         tuple(dict.fromkeys(loader.watch)),
         tuple(loader.problems),
+        loader.origins,
     )
 
 
@@ -139,6 +150,7 @@ class _Loader:
     files: list[str] = field(default_factory=list)
     watch: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    origins: dict[Element, str] = field(default_factory=dict)
 
     def expand(self, root: Element, path: str, chain: tuple[str, ...], *, last: bool) -> None:
         """Replace the includes below ROOT, which was read from PATH; CHAIN: the files on the way here."""
@@ -196,6 +208,7 @@ class _Loader:
             raise XMLError(f"{err} (included from {where})") from None
         if _XML_BASE in root.attrib:
             del root.attrib[_XML_BASE]
+        self.origins[root] = name
         return root
 
 

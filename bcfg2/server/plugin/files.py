@@ -27,6 +27,7 @@ from bcfg2.log import Debuggable
 from bcfg2.server.plugin.exceptions import PluginExecutionError
 from bcfg2.server.plugin.services import current_core
 from bcfg2.server.plugin.specific import read_file
+from bcfg2.server.schema import Problem, SchemaError, validate
 from bcfg2.server.versioned import Versioned, all_or_nothing, before_publish, private_copy, writing
 
 _READ_AT = frozenset({"exists", "created", "changed"})
@@ -95,6 +96,8 @@ class XMLFileBacked(FileBacked):
     create: ClassVar[Any] = None
     #: Whether comments are kept (for files that are written back).
     keep_comments: ClassVar[bool] = False
+    #: The kind of file (see :func:`bcfg2.server.schema.validate`), whose schema it is held against; None: any XML does.
+    schema: ClassVar[str | None] = None
 
     #: The root element; must not be changed.
     xdata: Versioned[Any] = Versioned(None)
@@ -109,6 +112,7 @@ class XMLFileBacked(FileBacked):
         self._watched: set[str] = set()
         self._stamps: dict[str, Any] = {}  # of all that the last reading has looked at
         self._begun = 0  # when that was
+        self._problems: list[Problem] = []  # what the schema had against what was read last
         template = create if create is not None else self.create
         if template is not None and not os.path.exists(name):
             self._create(template)
@@ -155,8 +159,39 @@ class XMLFileBacked(FileBacked):
         self._follow((*document.files, *document.watch))
         for problem in document.problems:
             self.logger.error("%s", problem)
+        self.examine(document)
         self.xdata = document.root
         self.extras = list(document.files[1:])
+
+    def reload(self) -> bool:
+        loaded = super().reload()
+        if loaded:
+            self.report()
+        return loaded
+
+    def examine(self, document: xml.Document) -> None:
+        """Hold DOCUMENT, which was just read, against the schema; PluginExecutionError if it is not to be used."""
+        self._problems = []
+        if self.schema is None:
+            return
+        try:
+            self._problems = validate(document, self.schema)
+        except SchemaError as err:
+            self.logger.error("%s is not checked: %s", self.name, err)
+        refused = next(filter(self.refuses, self._problems), None)
+        if refused is not None:
+            raise PluginExecutionError(str(refused))
+
+    def refuses(self, problem: Problem) -> bool:
+        """Whether it would be dangerous to use a file in spite of PROBLEM.  To be overridden."""
+        return False
+
+    def report(self) -> None:
+        """Log, in one line, what the schema has against the content that is in use from now on."""
+        if self._problems:
+            first, *others = self._problems
+            more = f" (more of the kind in {_places(first.file, others)})" if others else ""
+            self.logger.warning("%s; the file is used as it is%s", first, more)
 
     def _follow(self, paths: tuple[str, ...]) -> None:
         """Notice changes of PATHS: what this file includes or would include."""
@@ -175,6 +210,18 @@ class XMLFileBacked(FileBacked):
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.entries)
+
+
+#: How many places are named in a warning.
+_PLACES = 10
+
+
+def _places(file: str, problems: list[Problem]) -> str:
+    """Where PROBLEMS are: lines of FILE, and places in other files."""
+    places = [f"line {item.line}" if item.file == file else f"{item.file}:{item.line}" for item in problems]
+    places = list(dict.fromkeys(places))
+    left = len(places) - _PLACES
+    return ", ".join(places[:_PLACES]) + (f" and {left} other places" if left > 0 else "")
 
 
 #: For how many nanoseconds the clock of a file system may stand still: one that counts whole seconds, and others.

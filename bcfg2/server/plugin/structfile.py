@@ -1,6 +1,7 @@
 """XML files whose content depends on the client: conditions, templates, includes."""
 
 import logging
+import re
 from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any, ClassVar
@@ -13,6 +14,7 @@ from bcfg2.server.plugin.exceptions import PluginExecutionError
 from bcfg2.server.plugin.files import XMLFileBacked
 from bcfg2.server.plugin.interfaces import Dependencies, TemplateDataProvider
 from bcfg2.server.plugin.xmltemplate import XMLTemplate
+from bcfg2.server.schema import Fault, Problem
 from bcfg2.server.versioned import Versioned, request_memo, writing
 
 logger = logging.getLogger(__name__)
@@ -130,10 +132,18 @@ class InfoXML(StructFile):
 
     The further conditional element ``Path`` compares its name with the entry's true name (``realname``, else ``name``).
     A file that becomes broken makes entries fail: old attributes could be the very thing that the change takes away.
+    So does one in which a word is misspelt or a mode is none: the file could be readable by more people than is meant.
     """
 
+    schema = "info"
     encryption = False
     _include_tests = {**STANDARD_TESTS, "Path": ByName(lambda name, _metadata, entry: name == entry_name(entry))}
+
+    #: Why the file cannot be used.
+    problem: Versioned[str] = Versioned("it has not been read")
+
+    def refuses(self, problem: Problem) -> bool:
+        return bool(problem.meant) or problem.fault is Fault.ELEMENT or problem.attribute == "mode"
 
     def reload(self) -> bool:
         """Read the file; on an error log it and return False.  Only what cannot be read leaves the old content."""
@@ -149,7 +159,9 @@ class InfoXML(StructFile):
             with writing():
                 self.template = None
                 self.document = None
+                self.problem = str(err)
             return False
+        self.report()
         return True
 
     def info(self, entry: xml.Element, metadata: Any) -> xml.Element:
@@ -159,10 +171,15 @@ class InfoXML(StructFile):
         else:
             document = self.document
             if document is None:
-                raise PluginExecutionError(f"{self.name} cannot be used, see the server's log")
+                raise PluginExecutionError(f"{self.name} cannot be used: {self.problem}")
             found = document.once("info", document.outcome(metadata, entry), lambda s: _first_info(s, self.name))
         if found is None:
             raise PluginExecutionError(f"no Info element of {self.name} applies to {metadata.hostname}")
+        mode = found.get("mode")
+        if mode is not None and not _MODE.fullmatch(mode):
+            raise PluginExecutionError(
+                f"{self.name}: the mode {mode!r} of an Info element is none, write one like 0644"
+            )
         result: xml.Element = found
         return result
 
@@ -178,6 +195,10 @@ class InfoXML(StructFile):
         info = self.info(entry, metadata)
         entry.attrib.update(info.attrib)
         entry.extend(deepcopy(child) for child in info if child.tag == "ACL")
+
+
+#: What the mode of a file may be (as the schema has it, but for what a template puts in).
+_MODE = re.compile("[0-7]{1,5}|preserve|inherit")
 
 
 def entry_name(entry: xml.Element) -> str:

@@ -16,6 +16,7 @@ from bcfg2.server.acl import allowed_by_default
 from bcfg2.server.plugin import ClientACLs, Plugin, PluginExecutionError, StructFile, XMLFileBacked
 from bcfg2.server.plugin.interfaces import Address
 from bcfg2.server.plugin.services import CoreInterface
+from bcfg2.server.schema import Fault, Problem
 from bcfg2.server.versioned import Versioned
 from bcfg2.xml import Element, is_element
 
@@ -71,9 +72,18 @@ class Rule(NamedTuple):
     network: Network | None = None
 
 
+def is_dangerous(problem: Problem) -> bool:
+    """Whether rules may hold for others than they are meant for: a word is misspelt, or an unknown element has rules.
+
+    A rule that is neither Allow nor Defer denies, as it always has.
+    """
+    return bool(problem.meant) or (problem.fault is Fault.ELEMENT and problem.is_parent)
+
+
 class RuleFile(XMLFileBacked):
     """``ip.xml``."""
 
+    schema = "acl-ip"
     __identifier__ = None
 
     rules: Versioned[tuple[Rule, ...]] = Versioned(())
@@ -96,6 +106,9 @@ class RuleFile(XMLFileBacked):
                 raise PluginExecutionError(f"line {element.sourceline}: {err}") from None
             yield Rule(element.tag, method_matcher(method), network)
 
+    def refuses(self, problem: Problem) -> bool:
+        return is_dangerous(problem)
+
     @property
     def is_broken(self) -> bool:
         """Whether there is a file that could never be used."""
@@ -104,6 +117,11 @@ class RuleFile(XMLFileBacked):
 
 class ClientRuleFile(StructFile):
     """``metadata.xml``."""
+
+    schema = "acl-metadata"
+
+    def refuses(self, problem: Problem) -> bool:
+        return is_dangerous(problem)
 
     def verdict(self, metadata: Any, method: str) -> str | None:
         """What the first rule for the client and METHOD says; None if there is none."""

@@ -43,6 +43,8 @@ class Content(NamedTuple):
 class BundleFile(StructFile):
     """One bundle; its name is the file's name."""
 
+    schema = "bundle"
+
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.bundle_name = os.path.splitext(os.path.basename(name))[0]

@@ -17,6 +17,8 @@ from bcfg2.server.plugin.services import CoreInterface
 class DecisionFile(StructFile):
     """One list; its ``Decision`` elements may stand at any depth, also in nested ``Decisions``."""
 
+    schema = "decisions"
+
     def decisions(self, metadata: Any) -> list[tuple[str, str]]:
         """(tag, name) of each decision for the client: unconditional ones first, then those that conditions give."""
         document = self.document

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from bcfg2 import xml
 from bcfg2.options import BooleanOption, Option
-from bcfg2.server.plugin import Candidate, GoalValidator, PriorityFolder
+from bcfg2.server.plugin import Candidate, GoalValidator, PriorityFolder, PriorityStructFile
 from bcfg2.server.plugin.priority import conflict
 from bcfg2.server.versioned import Versioned
 
@@ -12,11 +12,19 @@ from bcfg2.server.versioned import Versioned
 _MAX_TOLD = 1000
 
 
+class DefaultsFile(PriorityStructFile):
+    """One file of defaults."""
+
+    schema = "defaults"
+
+
 class Defaults(PriorityFolder, GoalValidator):
     """Adds attributes, text and children to the entries of a configuration, however these were bound.
 
     Names in the files are patterns.  No entry fails: one that has no default, or conflicting ones, stays as it is.
     """
+
+    __child__ = DefaultsFile
 
     options: ClassVar[list[Option]] = [
         BooleanOption(

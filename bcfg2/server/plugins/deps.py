@@ -44,6 +44,8 @@ class Requirement(NamedTuple):
 class DepsFile(PriorityStructFile):
     """One file: elements for entries, whose children are the entries that they need."""
 
+    schema = "deps"
+
     def Index(self) -> None:
         super().Index()
         if self.template is None:
@@ -56,10 +58,8 @@ class DepsFile(PriorityStructFile):
                 continue
             if node.tag in self._include_tests or node.tag == _NESTED:
                 self._check(node, above)
-            elif not node.get("name"):
-                self.logger.warning("%s:%s: <%s> without a name, ignored", self.name, node.sourceline, node.tag)
             elif above is None:
-                self._check(node, node.get("name"))
+                self._check(node, node.get("name", ""))
             elif len(node):
                 self.logger.warning(
                     "%s:%s: what stands in <%s> inside of another entry is ignored, list %s below the root for it",

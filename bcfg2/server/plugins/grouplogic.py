@@ -96,6 +96,7 @@ def memberships(parent: xml.Element, metadata: Any) -> Iterator[xml.Element]:
 class LogicFile(StructFile):
     """The plugin's file: plain XML, or a template if its root element binds the prefix ``py``."""
 
+    schema = "grouplogic"
     create = etree.Element("GroupLogic", nsmap={"py": xml.PY_NAMESPACE})
     keep_comments = True  # and with them the Python code of a template that includes others
 

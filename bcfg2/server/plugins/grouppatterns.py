@@ -91,6 +91,7 @@ class Rule(NamedTuple):
 class PatternFile(XMLFileBacked):
     """The plugin's configuration file."""
 
+    schema = "grouppatterns"
     __identifier__ = None
     create = "GroupPatterns"
 

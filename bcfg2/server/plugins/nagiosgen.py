@@ -34,6 +34,12 @@ _GROUP, _BUNDLE, _HOST = "-group.cfg", "-bundle.cfg", "-host.cfg"
 _PLAIN = re.compile(r"[^\s/;{}\x00-\x20\x7f]+")
 
 
+class ConfigFile(StructFile):
+    """``config.xml``."""
+
+    schema = "nagiosgen"
+
+
 class Sources(DirectoryBacked):
     """What the administrator writes: ``config.xml``, and texts for hostgroups.
 
@@ -46,11 +52,11 @@ class Sources(DirectoryBacked):
     @staticmethod
     def __child__(path: str) -> FileBacked:
         """The object for the file PATH."""
-        return StructFile(path) if os.path.basename(path) == _CONFIG else FileBacked(path)
+        return ConfigFile(path) if os.path.basename(path) == _CONFIG else FileBacked(path)
 
     def options(self, metadata: Any) -> list[tuple[str, str]]:
         """(name, value) of each option of ``config.xml`` that applies to the client, in document order."""
-        config: StructFile | None = self.entries.get(_CONFIG)
+        config: ConfigFile | None = self.entries.get(_CONFIG)
         if config is None:
             return []
         found = []

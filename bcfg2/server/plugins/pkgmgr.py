@@ -75,6 +75,7 @@ class ListedPackage:
 class PackageList(XMLFileBacked):
     """One list.  It knows conditions, but neither templates nor includes."""
 
+    schema = "pkglist"
     __identifier__ = None
 
     priority: Versioned[int] = Versioned(0)
@@ -82,7 +83,9 @@ class PackageList(XMLFileBacked):
     packages: Versioned[Mapping[str, list[ListedPackage]]] = Versioned({})
 
     def read(self) -> None:
-        self.xdata = xml.tidy(xml.parse_string(read_file(self.name), self.name))
+        root = xml.tidy(xml.parse_string(read_file(self.name), self.name))
+        self.examine(xml.Document(self.name, root))
+        self.xdata = root
 
     def Index(self) -> None:
         super().Index()

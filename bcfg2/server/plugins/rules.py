@@ -4,11 +4,19 @@ from typing import ClassVar
 
 from bcfg2 import xml
 from bcfg2.options import BooleanOption, Option
-from bcfg2.server.plugin import Dependencies, PrioDir
+from bcfg2.server.plugin import Dependencies, PrioDir, PriorityStructFile
+
+
+class RulesFile(PriorityStructFile):
+    """One file of rules."""
+
+    schema = "rules"
 
 
 class Rules(PrioDir):
     """The generator for everything that is described by attributes: packages, services, actions, users, paths."""
+
+    __child__ = RulesFile
 
     options: ClassVar[list[Option]] = [
         BooleanOption("rules", "regex", default=False, help="Names in Rules are regular expressions"),

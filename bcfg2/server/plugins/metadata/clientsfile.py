@@ -46,6 +46,7 @@ class ClientsFile(SnapshotFile):
     MetadataConsistencyError if the change makes no sense, MetadataRuntimeError if it cannot be written.
     """
 
+    schema = "clients"
     root_tag = "Clients"
 
     table: Versioned[ClientTable | None] = Versioned(None)

@@ -8,6 +8,7 @@ from bcfg2.server.versioned import Versioned
 class GroupsFile(SnapshotFile):
     """groups.xml; `table` is what it says, None as long as it has never been read."""
 
+    schema = "metadata"
     root_tag = "Groups"
 
     table: Versioned[GroupTable | None] = Versioned(None)

@@ -110,6 +110,7 @@ class SnapshotFile(XMLFileBacked):
                 self.add_monitor(path)
         for problem in document.problems:
             self.logger.error("%s", problem)
+        self.examine(document)
         self.xdata = document.root
         self.extras = list(document.files[1:])
 
@@ -124,6 +125,7 @@ class SnapshotFile(XMLFileBacked):
         for path in (self.name, *self.extras):  # an element that was included does not tell its file
             for line, text in self._faults(path, check):
                 self.logger.error("%s:%s: %s", path, line, text)
+                self._problems = [item for item in self._problems if (item.file, item.line) != (path, line)]
 
     @staticmethod
     def _faults(path: str, check: Check) -> list[tuple[object, str]]:
