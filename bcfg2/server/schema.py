@@ -13,7 +13,7 @@ of Genshi are looked through: what is in them has to be right for the place wher
 import difflib
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import dataclass
 from enum import Enum
@@ -157,11 +157,16 @@ class Schema:
             log: Any = [] if valid else self._validator.error_log  # Any: the stubs do not know that it is iterable
             entries = [(entry.path, entry.message) for entry in log]
         found = [(_element_at(root, path), message) for path, message in entries[:MAX_PROBLEMS]]
-        for tag, names in self._one_of.items():
-            for element in root.iter(tag):
-                if not any(name in element.attrib for name in names):
-                    found.append((element, f"The attribute '{' or '.join(names)}' is required but missing."))
+        for element in self._incomplete(root):
+            names = " or ".join(self._one_of[element.tag])
+            found.append((element, f"The attribute '{names}' is required but missing."))
         return found
+
+    @cached_property
+    def _incomplete(self) -> Callable[[xml.Element], Any]:
+        """Finds the elements of a document that have none of the attributes of which they need one."""
+        paths = [f"//{tag}[not({' or '.join(f'@{name}' for name in names)})]" for tag, names in self._one_of.items()]
+        return etree.XPath(" | ".join(paths)) if paths else lambda root: ()
 
     @cached_property
     def _validator(self) -> etree.XMLSchema:

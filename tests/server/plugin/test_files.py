@@ -16,6 +16,7 @@ from lxml import etree
 from bcfg2 import xml
 from bcfg2.server.filemonitor import Event
 from bcfg2.server.plugin import DirectoryBacked, FileBacked, PluginExecutionError, XMLDirectoryBacked, XMLFileBacked
+from bcfg2.server.schema import Fault, Problem
 from bcfg2.server.versioned import reading
 from tests.server.plugin.small_core import SmallCore
 
@@ -459,3 +460,87 @@ def test_whatever_happens_on_disk_the_last_usable_content_is_in_memory(
         in_force = {known: tag if tag != "bad" else in_force.get(known, "") for known, tag in on_disk.items()}
         expected = {known: tag for known, tag in in_force.items() if tag}
         assert {known: child.xdata.tag for known, child in folder} == expected
+
+
+# schemas
+
+
+class Decisions(Plain):
+    schema = "decisions"
+
+
+def test_what_the_schema_does_not_know_is_one_warning_and_the_file_is_used(
+    core: SmallCore, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrong = '<Decision tpye="t" type="t" name="n"/>\n'
+    core.write({"f.xml": f"<Decisions>\n{wrong * 30}<Decsion/></Decisions>"})
+    file = core.make(Decisions, core.path("f.xml"))
+    file.HandleEvent()
+    assert file.loaded and len(file.entries) == 31
+    [line] = warnings(caplog)
+    assert line.startswith(f"{core.path('f.xml')}:2: <Decision> has no attribute tpye, did you mean type?; the file is")
+    assert "in line 3, line 4," in line and "and 20 other places" in line
+    assert not errors(caplog)
+
+
+def test_every_reading_is_checked_anew_and_a_good_file_is_no_news(
+    core: SmallCore, caplog: pytest.LogCaptureFixture
+) -> None:
+    core.write({"f.xml": "<Decisions><Decision/></Decisions>"})
+    file = core.make(Decisions, core.path("f.xml"))
+    for content, said in (("<Decisions><Deciison/></Decisions>", 1), ("<Decisions/>", 0), ("<Decisions>", 0)):
+        caplog.clear()
+        core.write({"f.xml": content})
+        file.HandleEvent()
+        assert len(warnings(caplog)) == said
+
+
+def test_a_problem_of_an_included_file_names_that_file(core: SmallCore, caplog: pytest.LogCaptureFixture) -> None:
+    core.write(
+        {
+            "f.xml": f'<Decisions {XI}>\n\n<xi:include href="i.xml"/><Odd/></Decisions>',
+            "i.xml": "<Decisions>\n<Decision/></Decisions>",
+        }
+    )
+    core.make(Decisions, core.path("f.xml")).HandleEvent()
+    [line] = warnings(caplog)
+    assert line.startswith(f"{core.path('f.xml')}:3: <Odd>") and f"{core.path('i.xml')}:2" in line
+
+
+def test_a_plugin_names_a_schema_of_its_own_and_may_refuse_files(
+    core: SmallCore, caplog: pytest.LogCaptureFixture
+) -> None:
+    core.write(
+        {
+            "s.xsd": '<s:schema xmlns:s="http://www.w3.org/2001/XMLSchema"><s:element name="a"/></s:schema>',
+            "f.xml": "<a/>",
+        }
+    )
+
+    class Strict(Plain):
+        schema = core.path("s.xsd")
+
+        def refuses(self, problem: Problem) -> bool:
+            return problem.fault is Fault.ROOT
+
+    file = core.make(Strict, core.path("f.xml"))
+    file.HandleEvent()
+    core.write({"f.xml": "\n<b/>"})
+    file.HandleEvent()
+    assert file.xdata.tag == "a"
+    [line] = errors(caplog)
+    assert "f.xml:2: the root element is <b>, call it <a>" in line
+
+
+def test_a_schema_that_cannot_be_used_keeps_no_file_from_being_used(
+    core: SmallCore, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Lost(Plain):
+        schema = core.path("none.xsd")
+
+    core.write({"f.xml": "<a/>"})
+    file = core.make(Lost, core.path("f.xml"))
+    file.HandleEvent()
+    assert file.loaded
+    [line] = errors(caplog)
+    assert "f.xml is not checked" in line and "none.xsd" in line

@@ -1,5 +1,6 @@
 """XML files whose content depends on the client: conditions, Genshi templates, info.xml."""
 
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -277,3 +278,48 @@ def test_an_info_xml_that_cannot_be_read_is_an_error(core: SmallCore) -> None:
 def test_the_true_name_of_an_entry_is_what_the_client_asked_for() -> None:
     assert entry_name(etree.Element("Path", name="/a", realname="/b")) == "/b"
     assert entry_name(etree.Element("Path", name="/a")) == "/a"
+
+
+@pytest.mark.parametrize(
+    ("slip", "said"),
+    [
+        ("<Inof mode='0600'/>", "f.xml:1: <Inof> is not known in <FileInfo>, did you mean <Info>?"),
+        ("<Info mode='rw-r'/>", "f.xml:1: mode='rw-r' of <Info> is not valid"),
+        ("<Info mod='0600'/>", "f.xml:1: <Info> has no attribute mod, did you mean mode?"),
+        ("<Role name='g'><Info/></Role>", "f.xml:1: <Role> is not known in <FileInfo>"),
+        ("<Group name='g' negated='true'><Info/></Group>", "did you mean negate?"),
+    ],
+)
+def test_a_slip_that_could_open_a_file_fails_its_entries_until_it_is_repaired(
+    core: SmallCore, caplog: pytest.LogCaptureFixture, slip: str, said: str
+) -> None:
+    file = infoxml(core, '<Info owner="o"/>')
+    core.change({"f.xml": f"<FileInfo>{slip}<Info owner='x'/></FileInfo>"})
+    with pytest.raises(PluginExecutionError, match=re.escape(said)):
+        file.BindEntry(etree.Element("Path", name="/a"), Client("web"))
+    assert said in caplog.text
+    core.change({"f.xml": "<FileInfo><Info owner='again'/></FileInfo>"})
+    entry = etree.Element("Path", name="/a")
+    file.BindEntry(entry, Client("web"))
+    assert entry.get("owner") == "again"
+
+
+@pytest.mark.parametrize("mode", ["${'rw-r'}", "${'0' * 9}", "${'064' + '4 '}", "${''}"])
+def test_a_mode_that_is_none_does_not_get_out_of_a_template(core: SmallCore, mode: str) -> None:
+    file = structfile(core, f'<FileInfo {PY}><Info mode="{mode}"/></FileInfo>', InfoXML)
+    with pytest.raises(PluginExecutionError, match=re.escape("of an Info element is none")):
+        file.BindEntry(etree.Element("Path", name="/a"), Client("web"))
+
+
+def test_a_mode_that_only_a_template_could_fill_in_is_refused_where_there_is_none(core: SmallCore) -> None:
+    with pytest.raises(PluginExecutionError, match=re.escape("${mode}")):
+        infoxml(core, '<Info mode="${mode}"/>').BindEntry(etree.Element("Path", name="/a"), Client("web"))
+
+
+def test_attributes_that_no_schema_knows_are_copied_with_a_warning(
+    core: SmallCore, caplog: pytest.LogCaptureFixture
+) -> None:
+    entry = etree.Element("Path", name="/a")
+    infoxml(core, '<Info mode="preserve" site="berlin"/>').BindEntry(entry, Client("web"))
+    assert (entry.get("mode"), entry.get("site")) == ("preserve", "berlin")
+    assert [record.levelname for record in caplog.records if "site" in record.getMessage()] == ["WARNING"]

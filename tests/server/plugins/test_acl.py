@@ -1,6 +1,7 @@
 """The ACL plugin: rules by address and by client, patterns, and files that cannot be used."""
 
 import ipaddress
+import re
 
 import pytest
 from hypothesis import given
@@ -142,3 +143,47 @@ def test_a_file_that_breaks_or_goes_away_leaves_the_last_good_rules_in_force(all
     assert not may("127.0.0.2", "GetConfig")
     site.write("ACL/ip.xml", "<ACL/>")
     assert may("127.0.0.2", "GetConfig")
+
+
+@pytest.mark.parametrize(
+    "slip",
+    [
+        '<Alow method="*"/>',
+        '<Allow method="*" adress="127.0.0.9"/>',
+        '<Allow method="*" address="127.0.0.9" netmsk="32"/>',
+        '<Rules><Allow method="*"/></Rules>',
+        '<Group name="basic"><Allow method="*"/></Group>',
+    ],
+)
+def test_a_slip_in_ip_rules_is_refused_with_its_line(allowed, caplog, slip):
+    may = allowed(f"<ACL>\n{slip}</ACL>")
+    assert not may("127.0.0.2", "GetProbes")
+    assert re.search(r"ACL/ip\.xml:2: <\w+> ", caplog.text)
+    site = allowed.sites[0]
+    site.write("ACL/ip.xml", '<ACL><Allow method="GetProbes"/></ACL>')
+    assert may("127.0.0.2", "GetProbes")
+    site.write("ACL/ip.xml", f"<ACL>\n\n{slip}</ACL>")
+    assert may("127.0.0.2", "GetProbes") and not may("127.0.0.2", "toggle_debug")
+
+
+@pytest.mark.parametrize(
+    "slip",
+    [
+        '<Allw method="*"/>',
+        '<Grp name="ops"><Allow method="*"/></Grp>',
+        '<Role name="ops"><Allow method="*"/></Role>',
+        '<Group name="basic" negat="true"><Allow method="*"/></Group>',
+    ],
+)
+def test_a_slip_in_metadata_rules_denies_what_comes_to_them(allowed, caplog, slip):
+    may = allowed(metadata=f"<ACL>\n{slip}</ACL>")
+    assert not may("127.0.0.2", "GetProbes")
+    assert re.search(r"ACL/metadata\.xml:2: <\w+> ", caplog.text)
+
+
+def test_an_unknown_rule_denies_as_ever_with_a_warning(allowed, caplog):
+    may = allowed('<ACL><Reject method="GetConfig"/><Allow method="*"/></ACL>')
+    assert may("127.0.0.2", "GetProbes") and not may("127.0.0.2", "GetConfig")
+    assert [record.levelname for record in caplog.records if "<Reject> is not known" in record.getMessage()] == [
+        "WARNING"
+    ]
