@@ -55,6 +55,7 @@ def service_status(server) -> str | None:
         ({"server.plugins": "Bundler"}, 1, "no Metadata plugin is loaded"),
         ({"components.bcfg2": "https://localhost"}, 1, "'https://localhost' is no address to listen on"),
         ({"components.bcfg2": "https://[::1"}, 1, "is no address to listen on"),
+        ({"components.bcfg2": "http://localhost:6789"}, 1, "the server speaks HTTPS only, not http"),
         ({"server.umask": "9"}, 2, "[server] umask"),
         ({"server.backend": "twisted"}, 2, "[server] backend"),
         ({"server.filemonitor": "dnotify"}, 2, "[server] filemonitor"),

@@ -103,10 +103,12 @@ class ConfigurationBuilder:
     def GetStructures(self, metadata: Any) -> list[Element]:
         """All structures (bundles) of the client, unbound."""
         structures: list[Element] = []
-        for plugin in self.plugins_by_type(Structure):
+        plugins = self.plugins_by_type(Structure)
+        for plugin in plugins:
             structures.extend(plugin.BuildStructures(metadata))
         delivered = {item.get("name") for item in structures if item.tag in ("Bundle", "Independent")}
-        if missing := sorted(set(metadata.bundles) - delivered):
+        absent = sorted(set(metadata.bundles) - delivered)
+        if missing := [name for name in absent if not any(plugin.has_bundle(name) for plugin in plugins)]:
             self.logger.error("Client %s has bundles that do not exist: %s", metadata.hostname, ", ".join(missing))
         return structures
 

@@ -230,6 +230,8 @@ def listening_address(url: str) -> tuple[str, int]:
         host, port = parts.hostname, parts.port
     except ValueError as err:
         raise CoreInitError(f"{problem}: {err}") from err
+    if parts.scheme != "https":
+        raise CoreInitError(f"{problem}: the server speaks HTTPS only, not {parts.scheme}")
     if not host or not port:
         raise CoreInitError(problem)
     return host, port

@@ -143,7 +143,7 @@ class Selection:
         """A copy of the whole document without what does not apply.
 
         What a conditional element holds moves to the end of its parent, in document order; text at its beginning is
-        appended to the parent's text.
+        appended to the parent's text.  All other text stays behind what it follows.
         """
         return self._copy(self.root)
 
@@ -183,16 +183,16 @@ class Selection:
             if child.tag not in self._conditional:
                 result.append(self._copy(child))
                 _add_text(result, child.tail)
-            elif self._answers[test_of(child, self._conditional)]:
-                self._flatten(child, result, moved)
             else:
+                if self._answers[test_of(child, self._conditional)]:
+                    self._flatten(child, result, moved)
                 _add_text(result, child.tail)
         result.extend(moved)
         return result
 
     def _flatten(self, condition: Element, result: Element, moved: list[Element]) -> None:
         if condition.text and condition.text.strip():
-            result.text = (result.text or "") + condition.text  # text behind the element is not taken over
+            result.text = (result.text or "") + condition.text
         for child in condition:
             if not is_element(child):
                 continue
@@ -200,6 +200,10 @@ class Selection:
                 moved.append(self._copy(child))
             elif self._answers[test_of(child, self._conditional)]:
                 self._flatten(child, result, moved)
+            if child.tail and moved:
+                moved[-1].tail = (moved[-1].tail or "") + child.tail
+            elif child.tail:
+                result.text = (result.text or "") + child.tail
 
     def _copy_in_order(self, node: Element) -> Element:
         if next(node.iter(*self._conditional), None) is None:

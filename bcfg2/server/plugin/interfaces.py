@@ -153,6 +153,10 @@ class Structure:
         """Containers (``Bundle`` or ``Independent``) of entries; the caller may change them."""
         raise NotImplementedError
 
+    def has_bundle(self, name: str) -> bool:
+        """Whether there is a bundle NAME, even if :meth:`BuildStructures` left it out; why, has been logged then."""
+        return False
+
 
 class StructureValidator:
     """Checks or changes the list of structures before it is bound."""

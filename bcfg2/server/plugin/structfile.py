@@ -59,8 +59,9 @@ class StructFile(XMLFileBacked):
             else:  # as written, so that errors name the right lines
                 with open(self.name, "rb") as stream:
                     source = stream.read()
+            encoding = self.core.options.components_encoding
             decrypt = decryption.text if decryption is not None else None
-            template = XMLTemplate(self.name, source, self.core.options.components_encoding, decrypt)
+            template = XMLTemplate(self.name, source, encoding, decrypt, as_written=not self.extras)
         self.template = template
         self.document = ConditionalDocument[Any](self.xdata, self._include_tests)
         found = decryption.cipher_texts if decryption is not None else {}

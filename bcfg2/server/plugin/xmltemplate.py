@@ -1,6 +1,7 @@
 """XML files that are Genshi markup templates: compiled when the file loads, rendered for each client."""
 
 import os
+import traceback
 from collections.abc import Callable, Iterator
 from io import BytesIO, StringIO
 from typing import Any
@@ -41,17 +42,24 @@ else:
 Decrypt = Callable[[str, str], str]
 
 
+#: How Genshi names the code of an expression.
+_EXPRESSION = "<Expression "
+
+
 class XMLTemplate:
     """A compiled template.  Raises :exc:`PluginExecutionError` for one that does not compile.
 
     SOURCE: the text, or a stream of Genshi's events.  DECRYPT: how elements that are marked as encrypted are decrypted;
-    None: not at all.
+    None: not at all.  AS_WRITTEN: whether SOURCE has the lines of the file PATH, so that errors can name them.
     """
 
-    def __init__(self, path: str, source: Any, encoding: str, decrypt: Decrypt | None = None) -> None:
+    def __init__(
+        self, path: str, source: Any, encoding: str, decrypt: Decrypt | None = None, *, as_written: bool = True
+    ) -> None:
         if not GENSHI:
             raise PluginExecutionError(f"{path} is a Genshi template: install bcfg2[genshi]")
         self.path = path
+        self._as_written = as_written
         loader = _Loader(os.path.dirname(path), encoding, decrypt)
         if isinstance(source, str | bytes):
             source = StringIO(source) if isinstance(source, str) else BytesIO(source)
@@ -66,7 +74,18 @@ class XMLTemplate:
         try:
             return _tree(self._template.generate(**variables))
         except Exception as err:
-            raise PluginExecutionError(f"error rendering {self.path}: {type(err).__name__}: {err}") from err
+            raise PluginExecutionError(f"error rendering {self._place(err)}: {type(err).__name__}: {err}") from err
+
+    def _place(self, err: Exception) -> str:
+        """The file, and the line where it can be told, in which ERR came up."""
+        frames = traceback.walk_tb(err.__traceback__)
+        found = [(frame.f_code, line) for frame, line in frames if frame.f_code.co_name.startswith(_EXPRESSION)]
+        if not found:
+            return self.path
+        code, line = found[-1]
+        if code.co_filename != self.path:
+            return f"{self.path} (in {code.co_filename}:{line})"
+        return f"{self.path}:{line}" if self._as_written else self.path
 
 
 def _decrypted(stream: Any, decrypt: Decrypt) -> Iterator[Any]:

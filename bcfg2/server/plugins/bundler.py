@@ -145,6 +145,9 @@ class Bundler(Plugin, Structure, StructureValidator, XMLDirectoryBacked):
             structures.append(element)
         return structures
 
+    def has_bundle(self, name: str) -> bool:
+        return name in self.bundles
+
     def _inherit(self, element: xml.Element, name: str, metadata: Any) -> None:
         """Have the client treat a modification of the bundle NAME as one of this bundle."""
         version = metadata.version_info

@@ -108,7 +108,9 @@ class LogicFile(StructFile):
         if self.template is not None:
             source = xml.tostring(self.xdata).encode() if self.extras else Path(self.name).read_bytes()
             events = XMLParser(io.BytesIO(source), filename=self.name)
-            self.template = XMLTemplate(self.name, Stream(with_marks(events)), self.core.options.components_encoding)
+            encoding = self.core.options.components_encoding
+            stream = Stream(with_marks(events))
+            self.template = XMLTemplate(self.name, stream, encoding, as_written=not self.extras)
         self.remarked = set()
         self.core.metadata_cache.expire()
 

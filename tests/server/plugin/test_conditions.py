@@ -80,8 +80,19 @@ def test_comments_and_instructions_are_passed_over_everywhere() -> None:
     assert [node.tag for node in selection.descendants()] == ["e", "f"]
 
 
-def test_text_behind_a_condition_that_does_not_apply_stays() -> None:
-    assert text_of(select('<r><e>a<Group name="g">b</Group>c</e></r>', Client()).filtered()) == "<r><e>ac</e></r>"
+@pytest.mark.parametrize(
+    ("inner", "without", "with_group"),
+    [
+        ('a<Group name="g">b</Group>c', "ac", "abc"),
+        ('a<Group name="g">b<Client name="host">c</Client>d</Group>e', "ae", "abcde"),
+        ('a<Group name="g">b<Client name="other">c</Client>d</Group>e', "ae", "abde"),
+        ('<Group name="g">1<x/>2</Group>3<y/>4', "3<y/>4", "13<y/>4<x/>2"),
+        ('<x/>1<Group name="g"><y/>2<Group name="g">3</Group>4</Group>5', "<x/>15", "3<x/>15<y/>24"),
+    ],
+)
+def test_text_behind_conditions_and_what_they_hold_stays(inner: str, without: str, with_group: str) -> None:
+    for metadata, expected in ((Client("host"), without), (Client("host", "g"), with_group)):
+        assert text_of(select(f"<r><e>{inner}</e></r>", metadata).filtered()) == f"<r><e>{expected}</e></r>"
 
 
 def test_an_empty_element_stays_when_nothing_in_it_applies() -> None:

@@ -73,7 +73,7 @@ def test_a_template_is_rendered_once_for_a_request(core: SmallCore) -> None:
 
 def test_an_error_in_a_template_is_one_error_that_names_it(core: SmallCore) -> None:
     file = structfile(core, f"<r {PY}><e>${{metadata.none}}</e></r>")
-    with pytest.raises(PluginExecutionError, match=r"f\.xml: .*none"):
+    with pytest.raises(PluginExecutionError, match=r"f\.xml:1: .*none"):
         file.Match(Client())
 
 

@@ -10,6 +10,7 @@ from bcfg2.server.plugins.bundler import Bundler
 from bcfg2.version import parse_version
 from bcfg2.xml import tostring
 from tests.server.plugin.small_core import Client, SmallCore
+from tests.support import Site
 
 PY = 'xmlns:py="http://genshi.edgewall.org/"'
 XI = 'xmlns:xi="http://www.w3.org/2001/XInclude"'
@@ -77,7 +78,7 @@ def test_a_template_that_fails_is_left_out_and_costs_no_other(
         u=f"<Bundle {PY}>$repo</Bundle>",
     )
     assert built(subject, "a", "t", "u") == ['<Bundle name="a"/>', f'<Bundle name="u">{core.repo}</Bundle>']
-    assert "Bundle t is left out for web" in caplog.text
+    assert f"Bundle t is left out for web: error rendering {core.path('Bundler/t.xml')}:1: " in caplog.text
 
 
 def test_included_bundles_are_flattened_at_any_depth(core: SmallCore, caplog: pytest.LogCaptureFixture) -> None:
@@ -205,3 +206,26 @@ def test_what_a_glob_finds_is_not_repeated_and_nothing_found_leaves_nothing(core
     structures = subject.BuildStructures(client("a"))
     subject.validate_structures(client("a"), structures)
     assert [node.get("name") for node in structures[0]] == ["/etc/a", "/etc/b"]
+
+
+def test_a_template_that_fails_is_one_line_with_its_place_for_each_configuration(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = Site(tmp_path, {"Bundler/base.xml": f'<Bundle {PY}>\n<Path name="/a"/>\n<Path name="${{1/0}}"/></Bundle>'})
+    caplog.clear()
+    site.config()
+    lines = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    site.stop()
+    place = f"{site.repo}/Bundler/base.xml:3"
+    assert lines == [
+        f"Bundle base is left out for client.example.com: error rendering {place}: ZeroDivisionError: division by zero"
+    ]
+
+
+def test_no_wrong_line_is_told_of_a_template_that_includes_others(
+    core: SmallCore, caplog: pytest.LogCaptureFixture
+) -> None:
+    core.write({"Bundler/inc/i.xml": "<Bundle/>"})
+    subject = bundler(core, t=f'<Bundle {PY} {XI}>\n\n<xi:include href="inc/i.xml"/>\n<Path name="${{1/0}}"/></Bundle>')
+    assert built(subject, "t") == []
+    assert f"error rendering {core.path('Bundler/t.xml')}: ZeroDivisionError" in caplog.text
