@@ -13,11 +13,11 @@ of Genshi are looked through: what is in them has to be right for the place wher
 import difflib
 import re
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from enum import Enum
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -315,7 +315,8 @@ def _advice(meant: str) -> str:
     return f"did you mean {meant}?" if meant else "correct or remove it"
 
 
-def _similar(name: str, known: Iterable[str]) -> str:
+@lru_cache(maxsize=1000)  # repositories repeat their words, and comparing is slow
+def _similar(name: str, known: frozenset[str]) -> str:
     """The one of the KNOWN names that NAME is most like; the empty string if it is one itself, or like none."""
     if name in known:
         return ""

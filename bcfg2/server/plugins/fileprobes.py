@@ -86,6 +86,12 @@ class Probed:
     attributes: dict[str, str]
 
 
+class ConfigFile(StructFile):
+    """``config.xml``."""
+
+    schema = "fileprobes"
+
+
 class FileProbes(Plugin, Probing):
     """Asks clients for files, and keeps what they send as files of their own in Cfg."""
 
@@ -93,7 +99,7 @@ class FileProbes(Plugin, Probing):
         super().__init__(core)
         if not any(plugin.__name__ == "Cfg" for plugin in self.settings.server_plugins):
             raise PluginInitError("FileProbes needs the plugin Cfg: add it to the option plugins of [server]")
-        self.config = StructFile(os.path.join(self.data, "config.xml"), should_monitor=True, create=self.name)
+        self.config = ConfigFile(os.path.join(self.data, "config.xml"), should_monitor=True, create=self.name)
         self._writing = threading.Lock()
         self._told: set[str] = set()
 
