@@ -190,7 +190,7 @@ class XMLFileBacked(FileBacked):
         """Log, in one line, what the schema has against the content that is in use from now on."""
         if self._problems:
             first, *others = self._problems
-            more = f" (more of the kind in {_places(first.file, others)})" if others else ""
+            more = f" (more in {_places(first.file, others)})" if others else ""
             self.logger.warning("%s; the file is used as it is%s", first, more)
 
     def _follow(self, paths: tuple[str, ...]) -> None:
