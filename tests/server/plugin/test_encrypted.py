@@ -57,6 +57,7 @@ def test_marked_elements_are_decrypted_at_any_depth_also_in_included_files(tmp_p
         (encrypted(b"a\0b"), "cannot hold"),
         (encrypted(b"\xff"), "UTF-8"),
     ],
+    ids=["other passphrase", "plain text", "not for XML", "no text"],  # the texts are others in each process
 )
 def test_an_element_that_cannot_be_decrypted_is_named_and_refuses_the_file(
     tmp_path: Path, text: str, reason: str, caplog: pytest.LogCaptureFixture
