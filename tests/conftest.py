@@ -6,6 +6,10 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.databases import databases, mariadb, postgresql
+
+__all__ = ["databases", "mariadb", "postgresql"]
+
 
 class Certificate(NamedTuple):
     """Paths of a certificate (which is its own authority) and of its key."""

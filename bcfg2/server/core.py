@@ -16,6 +16,7 @@ A core without a network (for local tools) is a :class:`Core` whose file events 
 """
 
 import contextlib
+import functools
 import inspect
 import logging
 import signal
@@ -39,7 +40,7 @@ from bcfg2.options import (
     UserOption,
 )
 from bcfg2.options.common import CA, DAEMON, ENCODING, PLUGINS, REPOSITORY
-from bcfg2.server import alias, cache
+from bcfg2.server import alias, cache, database
 from bcfg2.server.acl import DefaultACL, allowed
 from bcfg2.server.arity import Arities
 from bcfg2.server.building import ConfigurationBuilder
@@ -150,6 +151,7 @@ class Core(HasOptions, ConfigurationBuilder, ExposedMethods):
         BooleanOption("logging", "performance", default=False, help="Log statistics periodically"),
         TimeoutOption("logging", "performance_interval", default=300.0, help="Seconds between these logs"),
         *MDATA_OPTIONS,
+        *database.OPTIONS,
     ]
 
     def __init__(self, options: Options, reread: Callable[[], Options] | None = None) -> None:
@@ -277,10 +279,17 @@ class Core(HasOptions, ConfigurationBuilder, ExposedMethods):
                     self.logger.error("Plugin %s offers the remote method %s, which it does not have", owner_name, name)
         return found
 
-    @property
+    @functools.cached_property
     def database_available(self) -> bool:
-        """Whether the database is configured and can be used."""
-        return False
+        """Whether the database can be used; found out, and if not logged, when a plugin asks for the first time."""
+        try:
+            database.connect(self.options)
+        except database.DatabaseUnusable as err:
+            self.logger.error("%s", err)
+            return False
+        finally:
+            database.close_connections()
+        return True
 
     # metadata
 
@@ -512,9 +521,12 @@ class Core(HasOptions, ConfigurationBuilder, ExposedMethods):
 
     @contextlib.contextmanager
     def request(self) -> Iterator[None]:
-        """What is done inside of this sees one state of the repository."""
-        with reading(), using(self):
-            yield
+        """What is done inside of this sees one state of the repository; it ends with the thread's connections."""
+        try:
+            with reading(), using(self):
+                yield
+        finally:
+            database.close_connections()
 
 
 class NetworkCore(Core):

@@ -14,11 +14,16 @@
 `dicts`                 values that are worked out when they are asked for
 `helpers`               the building blocks above, as existing plugins import them
 `conditions`            conditional elements, decided once per distinct outcome
+`database`              plugins that keep data in the database
 ======================  =======================================================
 """
 
+from typing import Any
+
+from bcfg2.server.plugin import database
 from bcfg2.server.plugin.base import Debuggable, Plugin
 from bcfg2.server.plugin.conditions import ConditionalDocument, Selection
+from bcfg2.server.plugin.database import DatabaseBacked
 from bcfg2.server.plugin.dicts import CallableDict, OnDemandDict
 from bcfg2.server.plugin.entryset import MDATA_OPTIONS, EntrySet, GroupSpool, default_file_attributes
 from bcfg2.server.plugin.exceptions import (
@@ -66,6 +71,7 @@ __all__ = [
     "ClientRunHooks",
     "ConditionalDocument",
     "Connector",
+    "DatabaseBacked",
     "Debuggable",
     "Decision",
     "Dependencies",
@@ -81,6 +87,7 @@ __all__ = [
     "MetadataRuntimeError",
     "OnDemandDict",
     "Plugin",
+    "PluginDatabaseModel",
     "PluginExecutionError",
     "PluginInitError",
     "PrioDir",
@@ -109,3 +116,9 @@ __all__ = [
     "split_specific",
     "track_statistics",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "PluginDatabaseModel":  # asking for it loads Django
+        return database.PluginDatabaseModel
+    raise AttributeError(f"module {__name__} has no attribute {name}")

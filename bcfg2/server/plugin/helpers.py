@@ -3,7 +3,11 @@
 Each family has a module of its own: see :mod:`bcfg2.server.plugin`.
 """
 
+from typing import Any
+
 from bcfg2.log import Debuggable
+from bcfg2.server.plugin import database
+from bcfg2.server.plugin.database import DatabaseBacked
 from bcfg2.server.plugin.dicts import CallableDict, OnDemandDict
 from bcfg2.server.plugin.entryset import EntrySet, GroupSpool, default_file_attributes
 from bcfg2.server.plugin.files import DirectoryBacked, FileBacked, XMLDirectoryBacked, XMLFileBacked
@@ -15,6 +19,7 @@ from bcfg2.server.statistics import track_statistics
 
 __all__ = [
     "CallableDict",
+    "DatabaseBacked",
     "Debuggable",
     "DirectoryBacked",
     "EntrySet",
@@ -22,6 +27,7 @@ __all__ = [
     "GroupSpool",
     "InfoXML",
     "OnDemandDict",
+    "PluginDatabaseModel",  # noqa: F822 - made by __getattr__
     "PrioDir",
     "PriorityStructFile",
     "SpecificData",
@@ -33,3 +39,9 @@ __all__ = [
     "default_file_attributes",
     "track_statistics",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "PluginDatabaseModel":  # asking for it loads Django
+        return database.PluginDatabaseModel
+    raise AttributeError(f"module {__name__} has no attribute {name}")

@@ -14,6 +14,7 @@ from bcfg2.server.plugin import MetadataConsistencyError, MetadataRuntimeError
 from bcfg2.server.plugins.metadata.clients import REPLACEABLE, Client, ClientTable, client_of, faults
 from bcfg2.server.plugins.metadata.editing import EditableFile, Overtaken, locked
 from bcfg2.server.plugins.metadata.snapshot import SnapshotFile
+from bcfg2.server.plugins.metadata.store import ClientStore
 from bcfg2.server.storage import SharedWriter
 from bcfg2.server.versioned import Versioned, after_publish
 from bcfg2.xml import XMLError, legal
@@ -39,7 +40,7 @@ class _Edit:
     error: MetadataConsistencyError | None = None
 
 
-class ClientsFile(SnapshotFile):
+class ClientsFile(SnapshotFile, ClientStore):
     """clients.xml; `table` is what it says, None as long as it has never been read.
 
     :meth:`add`, :meth:`update` and :meth:`remove` return when the change is on disk and in force.  They raise

@@ -1,5 +1,6 @@
-"""The plugin Metadata, over the files clients.xml and groups.xml."""
+"""The plugin Metadata, over the files clients.xml and groups.xml, or the database and groups.xml."""
 
+import importlib
 import re
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,9 +11,11 @@ from bcfg2.options import BooleanOption, ChoiceOption, Option
 from bcfg2.options.common import PASSWORD
 from bcfg2.server.plugin import (
     ClientRunHooks,
+    DatabaseBacked,
     MetadataConsistencyError,
     MetadataRuntimeError,
     Plugin,
+    PluginExecutionError,
     PluginInitError,
 )
 from bcfg2.server.plugin import Metadata as MetadataRole
@@ -24,9 +27,11 @@ from bcfg2.server.plugins.metadata.clientsfile import ClientsFile
 from bcfg2.server.plugins.metadata.drawing import COLORS, Selection, draw
 from bcfg2.server.plugins.metadata.groups import GroupTable, MetadataGroup, suppressed_remark
 from bcfg2.server.plugins.metadata.groupsfile import GroupsFile
-from bcfg2.server.plugins.metadata.identity import Authenticator, Credentials, Refused, SelfNamed
+from bcfg2.server.plugins.metadata.identity import Authenticator, Claim, Credentials, Refused, SelfNamed
 from bcfg2.server.plugins.metadata.query import MetadataQuery
 from bcfg2.server.plugins.metadata.reverse import ReverseLookup
+from bcfg2.server.plugins.metadata.snapshot import SnapshotFile
+from bcfg2.server.plugins.metadata.store import ClientStore
 
 #: Names under which clients may be registered: they turn up in the names of files.
 _HOST_NAME = re.compile(r"(?!\.)[^\s/\\\x00-\x1f\x7f]{1,255}")
@@ -36,7 +41,7 @@ _MAX_VERSION = 255
 _MAX_REMARKED = 100_000
 
 
-class Metadata(Plugin, MetadataRole, ClientRunHooks):
+class Metadata(DatabaseBacked, MetadataRole, ClientRunHooks):
     """Who the clients are, and what they are members of."""
 
     __rmi__: ClassVar[list[str]] = [*Plugin.__rmi__, "list_clients", "remove_client"]
@@ -55,19 +60,32 @@ class Metadata(Plugin, MetadataRole, ClientRunHooks):
 
     def __init__(self, core: CoreInterface) -> None:
         super().__init__(core)
-        if self.settings.metadata_use_database:
-            raise PluginInitError(
-                "this version keeps clients in clients.xml only: switch off use_database of [metadata]"
-            )
         self.query = MetadataQuery(core, self.list_clients, self._all_groups, self._groups_in_category)
         self._authenticator = Authenticator(ReverseLookup())
         self._dynamic: dict[str, MetadataGroup] = {}
         self._owners: dict[str, str | None] = {}
         self._defining = threading.Lock()
         self._remarked: set[tuple[str, str]] = set()
-        self.clients_xml = ClientsFile(str(Path(self.data) / "clients.xml"))
+        self.store, self.clients_xml = self._open_store(str(Path(self.data) / "clients.xml"))
         self.groups_xml = GroupsFile(str(Path(self.data) / "groups.xml"))
         self.clients_xml.on_load = self.groups_xml.on_load = self._loaded
+
+    def _open_store(self, path: str) -> tuple[ClientStore, SnapshotFile]:
+        """Where clients are kept, and the clients.xml at PATH, which is the same unless they are in the database."""
+        if not self._use_db:
+            file = ClientsFile(path)
+            return file, file
+        from bcfg2.server.plugins.metadata.database import ClientsDatabase, OptionsFile
+
+        options = OptionsFile(path)
+        try:
+            return ClientsDatabase(options, self.core), options
+        except MetadataRuntimeError as err:
+            raise PluginInitError(str(err)) from err
+
+    @classmethod
+    def import_models(cls) -> None:
+        importlib.import_module("bcfg2.server.plugins.metadata.models")
 
     def _loaded(self, _file: Any) -> None:
         """One of the files has been read."""
@@ -77,7 +95,7 @@ class Metadata(Plugin, MetadataRole, ClientRunHooks):
     @property
     def _tables(self) -> tuple[ClientTable, GroupTable]:
         """What clients.xml and groups.xml say; MetadataRuntimeError if one of them has never been read."""
-        clients, groups = self.clients_xml.table, self.groups_xml.table
+        clients, groups = self.store.table, self.groups_xml.table
         if clients is None or groups is None:
             missing = "clients.xml" if clients is None else "groups.xml"
             raise MetadataRuntimeError(f"metadata has not been read yet ({missing})")
@@ -103,11 +121,12 @@ class Metadata(Plugin, MetadataRole, ClientRunHooks):
         group, it is a MetadataConsistencyError.
         """
         clients, groups = self._tables
-        client = clients.get(client_name)
+        client = self.store.find(client_name, certainly=register)
         if client is None:
             if not register:
                 raise MetadataConsistencyError(f"there is no client {client_name}")
-            client = self._register(clients.canonical(client_name), self._default_profile())
+            name = clients.canonical(client_name)
+            client = self._register(name, self._profile_of_new(name))
         standing = groups.initial(client.profiles, client.name)
         if standing.remarks:
             self._remark(client.name, standing.remarks)
@@ -212,15 +231,11 @@ class Metadata(Plugin, MetadataRole, ClientRunHooks):
         """
         if isinstance(address, ClientAddress):
             address.client = None
-        table = self.clients_xml.table or ClientTable.of_clients({})
-        settings = self.settings
+        given = Credentials(cert, user, password, address[0])
         try:
-            claim = self._authenticator.authenticate(
-                table,
-                settings.communication_authentication,
-                settings.communication_password,
-                Credentials(cert, user, password, address[0]),
-            )
+            claim = self._authenticate(given)
+            if self._is_unsettled(claim) and self.store.find(claim.name, certainly=True) != claim.client:
+                claim = self._authenticate(given)
         except Refused as err:
             self.logger.error("Refused %s as user %.80r: %s", address[0], user, err)
             return False
@@ -228,6 +243,23 @@ class Metadata(Plugin, MetadataRole, ClientRunHooks):
             unknown = claim.method == "name" and claim.client is None
             address.client = SelfNamed(claim.name) if unknown else claim.name
         return True
+
+    def _authenticate(self, given: Credentials) -> Claim:
+        return self._authenticator.authenticate(
+            self.store.identities or ClientTable.of_clients({}),
+            self.settings.communication_authentication,
+            self.settings.communication_password,
+            given,
+        )
+
+    def _is_unsettled(self, claim: Claim) -> bool:
+        """Whether it matters for CLAIM what has become of the client a moment ago, perhaps on another server."""
+        return claim.client is None or self._auth_of(claim.client) == "bootstrap"
+
+    def _auth_of(self, client: Client) -> str:
+        """How CLIENT is to prove who it is."""
+        default: str = self.settings.communication_authentication
+        return client.auth or default
 
     def resolve_client(self, address: Address, cleanup_cache: bool = False) -> str:
         """The canonical name of the client that calls from ADDRESS; else MetadataConsistencyError."""
@@ -240,11 +272,12 @@ class Metadata(Plugin, MetadataRole, ClientRunHooks):
         """Store the VERSION that CLIENT declared; an unknown client is registered."""
         if len(version) > _MAX_VERSION:
             raise MetadataConsistencyError(f"{client} declares a version of {len(version)} characters")
-        clients = self._clients
-        name = clients.canonical(client)
-        found = clients.get(name) or self._register(name, self._default_profile(), version=version)
+        name = self._clients.canonical(client)
+        found = self.store.find(name, certainly=True)
+        if found is None:
+            found = self._register(name, self._profile_of_new(name), version=version)
         if (found.version or "") != version:
-            self.clients_xml.update(name, {"version": version})
+            self.store.update(name, {"version": version})
 
     def set_profile(self, client: str, profile: str, address: Address) -> None:
         """Make the public group PROFILE the profile of CLIENT; an unknown client is registered with it."""
@@ -257,23 +290,34 @@ class Metadata(Plugin, MetadataRole, ClientRunHooks):
         if not group.is_profile:
             self.logger.warning("%s asks for the profile %s, which is no profile group", client, profile)
         name = clients.canonical(client)
-        found = clients.get(name)
+        found = self.store.find(name, certainly=True)
+        if found is not None and not self.store.keeps_attributes:
+            raise PluginExecutionError(f"{client} asks for a profile, but profiles are not kept in the database")
         if found is None:
             identity = {}
             if isinstance(address, ClientAddress) and isinstance(address.client, SelfNamed):
                 identity = {"uuid": name, "address": address[0]}
             found = self._register(name, profile, **identity)
-        if found.profiles != (profile,):
-            self.clients_xml.update(name, {"profile": profile})
+        if self.store.keeps_attributes and found.profiles != (profile,):
+            self.store.update(name, {"profile": profile})
+
+    def start_client_run(self, metadata: Any) -> None:
+        """If metadata comes from the cache, see whether another server has changed the client: the next run sees it."""
+        self.store.find(metadata.hostname, certainly=True)
 
     def end_statistics(self, metadata: Any) -> None:
         """A client that has proved by password that it works must show its certificate from now on (bootstrap)."""
         client = self._clients.get(metadata.hostname)
-        if client is not None and (client.auth or self.settings.communication_authentication) == "bootstrap":
+        if client is not None and self._auth_of(client) == "bootstrap":
             self.logger.info("%s has been bootstrapped, it must show its certificate from now on", client.name)
-            self.clients_xml.update(client.name, {"auth": "cert"})
+            self.store.update(client.name, {"auth": "cert"})
 
-    def _default_profile(self) -> str:
+    def _profile_of_new(self, name: str) -> str:
+        """The profile with which the unknown client NAME is registered: what clients.xml says, or the default group."""
+        identities = self.store.identities
+        listed = identities.clients.get(name) if identities is not None else None
+        if listed is not None and listed.profiles:
+            return listed.profiles[0]
         default = self._groups.default
         if default is None:
             raise MetadataConsistencyError("cannot add new client; no default group set")
@@ -287,7 +331,7 @@ class Metadata(Plugin, MetadataRole, ClientRunHooks):
     def _add(self, name: str, attributes: Mapping[str, str]) -> Client:
         if not _HOST_NAME.fullmatch(name):
             raise MetadataConsistencyError(f"{name[:80]!r} cannot be the name of a client")
-        return self.clients_xml.add({"name": name, **attributes})
+        return self.store.add({"name": name, **attributes})
 
     # what administrators and plugins ask
 
@@ -297,30 +341,36 @@ class Metadata(Plugin, MetadataRole, ClientRunHooks):
         return {**self._dynamic, **self._groups.groups}
 
     def list_clients(self) -> list[str]:
-        """The names of all clients, in the order of clients.xml."""
-        return list(self._clients.clients)
+        """The names of all clients, in the order of clients.xml; of the database, those that it has now."""
+        if self.store.table is None:
+            raise MetadataRuntimeError("metadata has not been read yet (clients.xml)")
+        return self.store.names()
 
     def add_client(self, client_name: str, attributes: Mapping[str, str]) -> bool:
-        """Add a client with ATTRIBUTES to clients.xml.
+        """Add a client with ATTRIBUTES to clients.xml, or one without any to the database.
 
         False if the name is that of a client already, or an alias: then nothing is changed.
         """
-        if self._clients.get(client_name) is not None:
+        if self.store.find(client_name, certainly=True) is not None:
             return False
+        if attributes and not self.store.keeps_attributes:
+            raise MetadataConsistencyError("clients in the database have no attributes: give them in clients.xml")
         self._add(client_name, attributes)
         return True
 
     def update_client(self, client_name: str, attributes: Mapping[str, str]) -> None:
         """Set ATTRIBUTES of the client with this name or alias; MetadataConsistencyError if there is none."""
-        self.clients_xml.update(client_name, attributes)
+        if not self.store.keeps_attributes:
+            raise MetadataConsistencyError("clients in the database have no attributes: give them in clients.xml")
+        self.store.update(client_name, attributes)
 
     def remove_client(self, client_name: str) -> None:
-        """Remove a client from clients.xml; MetadataConsistencyError if there is none of this name."""
-        self.clients_xml.remove(client_name)
+        """Remove a client from where it is kept; MetadataConsistencyError if there is none of this name."""
+        self.store.remove(client_name)
 
     def update_client_list(self) -> None:
-        """Read clients.xml again if it has changed."""
-        self.clients_xml.catch_up()
+        """Read again which clients there are, if that may have changed."""
+        self.store.catch_up()
 
     def viz(
         self, hosts: bool, bundles: bool, key: bool, only_client: str | None, colors: Sequence[str] = COLORS

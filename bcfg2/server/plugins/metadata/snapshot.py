@@ -61,13 +61,15 @@ class SnapshotFile(XMLFileBacked):
 
     __identifier__ = None
     root_tag: ClassVar[str]
+    #: Whether the file is made if it is missing.
+    is_required: ClassVar[bool] = True
 
     def __init__(self, name: str) -> None:
         self.busy = threading.RLock()
         #: Whether the last reading failed, so that what is in force is older than the files.
         self.broken = False
         self._states: dict[str, State] = {}
-        super().__init__(name, should_monitor=True, create=self.root_tag)
+        super().__init__(name, should_monitor=True, create=self.root_tag if self.is_required else None)
 
     def HandleEvent(self, event: Any = None) -> None:
         if event is not None and event.code2str() == "endExist":

@@ -6,7 +6,6 @@ import logging
 import pytest
 
 from bcfg2.options import OptionError
-from bcfg2.server.core import CoreInitError
 from bcfg2.server.plugin import Connector, MetadataConsistencyError, MetadataRuntimeError, Plugin
 from bcfg2.server.plugin.interfaces import ClientAddress
 from bcfg2.server.plugins.metadata import ClientMetadata, Metadata, MetadataGroup
@@ -400,12 +399,6 @@ def test_unknown_users_leave_no_trace(make):
 def test_the_way_to_authenticate_is_checked(make):
     with pytest.raises(OptionError, match="authentication"):
         make(BASIC, conf="authentication = password")
-
-
-def test_the_database_is_refused_with_a_reason(make, caplog):
-    with pytest.raises(CoreInitError):
-        make(BASIC, conf="[metadata]\nuse_database = yes")
-    assert "clients.xml only" in caplog.text
 
 
 # bootstrap
