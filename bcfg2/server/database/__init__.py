@@ -2,15 +2,17 @@
 
 .. code-block:: text
 
-    settings.py    the options in ``[database]``, and what Django is told
-    connection.py  opens it once per process, closes connections
-    schema.py      makes the tables of the plugins' models
-    apps.py        the Django application ``Server``, which these models belong to
+    settings.py      the options in ``[database]``, and what Django is told
+    connection.py    opens it once per process, closes connections
+    availability.py  whether it answers
+    schema.py        makes the tables of the plugins' models
+    apps.py          the Django application ``Server``, which these models belong to
 
 Django (the extra ``bcfg2[db]``) is loaded only where a plugin or a command uses the database.  There is no settings
 module of the user's; everything comes from the options.
 """
 
+from bcfg2.server.database.availability import Availability
 from bcfg2.server.database.connection import (
     DatabaseUnusable,
     close_connections,
@@ -25,6 +27,7 @@ from bcfg2.server.database.settings import OPTIONS
 
 __all__ = [
     "OPTIONS",
+    "Availability",
     "DatabaseUnusable",
     "close_connections",
     "close_db_connection",

@@ -28,7 +28,7 @@ from typing import Any
 from django.db import DataError, transaction
 
 from bcfg2.server import database
-from bcfg2.server.database import DatabaseUnusable
+from bcfg2.server.database import Availability, DatabaseUnusable
 from bcfg2.server.plugin import MetadataConsistencyError, MetadataRuntimeError
 from bcfg2.server.plugin.database import write_lock
 from bcfg2.server.plugin.services import CoreInterface
@@ -44,9 +44,6 @@ _NO_OPTIONS = ClientTable.of_clients({})
 
 _MAX_NAME: int = MetadataClientModel._meta.get_field("hostname").max_length
 _MAX_VERSION: int = MetadataClientModel._meta.get_field("version").max_length
-
-#: Seconds for which nothing is read after the database has not answered, so that requests need not wait for it.
-_PAUSE = 1.0
 
 #: How often a reading is begun anew because something was changed in memory meanwhile.
 _ATTEMPTS = 3
@@ -153,8 +150,7 @@ class ClientsDatabase(ClientStore):
         #: Held by those who read all rows, or write.
         self._busy = threading.RLock()
         self._reading_since = 0.0
-        self._pause_until = 0.0
-        self._answers = True
+        self._availability = Availability(self.logger, "The list of clients stays as it was read last")
         # The rows that are known, and how often they have changed.
         self._guard = threading.Lock()
         self._rows: Mapping[str, Client] = {}
@@ -215,7 +211,7 @@ class ClientsDatabase(ClientStore):
     def _look_up(self, name: str) -> None:
         """See whether somebody else has changed the client NAME; once per request."""
         memo = request_memo()
-        pauses = name in self._rows and time.monotonic() < self._pause_until  # who is unknown is about to be written
+        pauses = name in self._rows and self._availability.pauses()  # who is unknown is about to be written
         if pauses or (self, name) in memo or not _is_storable(name):
             return
         memo[self, name] = True
@@ -224,18 +220,18 @@ class ClientsDatabase(ClientStore):
             try:
                 found = _query([name])
             except DatabaseUnusable as err:
-                self._has_failed(err)
+                self._availability.has_failed(err)
                 return
             if self._take({name: found.get(name)}, changes if attempt < _ATTEMPTS - 1 else None):
                 break
-        self._has_answered()
+        self._availability.has_answered()
         self._see_newest()
 
     def _read_all(self) -> DatabaseUnusable | None:
         """Read all rows, unless somebody has begun to do so after this call; why that was not possible."""
         called = time.monotonic()
         with self._busy:
-            if self._reading_since > called or called < self._pause_until:
+            if self._reading_since > called or self._availability.pauses():
                 return None
             for attempt in range(_ATTEMPTS):
                 self._reading_since = time.monotonic()
@@ -243,11 +239,11 @@ class ClientsDatabase(ClientStore):
                 try:
                     found = _query()
                 except DatabaseUnusable as err:
-                    self._has_failed(err)
+                    self._availability.has_failed(err)
                     return err
                 if self._replace(found, changes if attempt < _ATTEMPTS - 1 else None):
                     break
-            self._has_answered()
+            self._availability.has_answered()
         return None
 
     def _take(self, rows: Mapping[str, Client | None], expected: int | None = None) -> bool:
@@ -280,17 +276,6 @@ class ClientsDatabase(ClientStore):
     def _expire(self, names: Iterable[str]) -> None:
         for name in names:
             self._core.metadata_cache.expire(name)
-
-    def _has_failed(self, err: DatabaseUnusable) -> None:
-        self._pause_until = time.monotonic() + _PAUSE
-        if self._answers:
-            self._answers = False
-            self.logger.error("The list of clients stays as it was read last: %s", err)
-
-    def _has_answered(self) -> None:
-        if not self._answers:
-            self._answers = True
-            self.logger.warning("The database answers again")
 
     # writing
 

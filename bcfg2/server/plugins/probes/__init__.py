@@ -5,8 +5,10 @@
     scripts.py   Probes/*             which scripts a client is given
     data.py      its answers          groups, and data as templates see them
     storage.py   Probes/probed.xml    the answers of all clients
+    database.py  the database         the same, with [probes] use_database
 """
 
+import importlib
 import os
 import re
 import time
@@ -15,12 +17,13 @@ from copy import deepcopy
 from typing import Any, ClassVar
 
 from bcfg2.options import BooleanOption, Option, RegexListOption
-from bcfg2.server.plugin import Connector, DirectoryBacked, Plugin, PluginInitError, Probing
+from bcfg2.server.database import DatabaseUnusable
+from bcfg2.server.plugin import ClientRunHooks, Connector, DatabaseBacked, DirectoryBacked, PluginInitError, Probing
 from bcfg2.server.plugin.services import CoreInterface
 from bcfg2.server.plugin.specific import BestMatch
 from bcfg2.server.plugins.probes.data import ProbesOfClient, parse_output
 from bcfg2.server.plugins.probes.scripts import ProbeScript
-from bcfg2.server.plugins.probes.storage import ProbedFile, Record
+from bcfg2.server.plugins.probes.storage import ProbedFile, Record, Storage
 from bcfg2.server.statistics import track_statistics
 from bcfg2.server.versioned import Versioned
 from bcfg2.xml import Element
@@ -28,7 +31,7 @@ from bcfg2.xml import Element
 STORAGE = "probed.xml"
 
 
-class Probes(Plugin, Probing, Connector, DirectoryBacked):
+class Probes(DatabaseBacked, Probing, Connector, ClientRunHooks, DirectoryBacked):
     """The scripts directly in the folder; a client gets one of each name, the most specific."""
 
     options: ClassVar[list[Option]] = [
@@ -38,9 +41,7 @@ class Probes(Plugin, Probing, Connector, DirectoryBacked):
             default=".*",
             help="Patterns, one of which the whole name of a probed group matches",
         ),
-        BooleanOption(
-            "probes", "use_database", default=False, help="Keep probe data in the database (not supported yet)"
-        ),
+        BooleanOption("probes", "use_database", default=False, help="Keep probe data in the database"),
     ]
 
     __child__ = ProbeScript
@@ -50,13 +51,23 @@ class Probes(Plugin, Probing, Connector, DirectoryBacked):
     probes: Versioned[dict[str, BestMatch[ProbeScript]]] = Versioned({})
 
     def __init__(self, core: CoreInterface) -> None:
-        Plugin.__init__(self, core)
-        if self.settings.probes_use_database:
-            raise PluginInitError(
-                f"[probes] use_database is on, but this version keeps probe data in {STORAGE} only: switch it off"
-            )
-        self.storage = ProbedFile(os.path.join(self.data, STORAGE), self.logger)
+        DatabaseBacked.__init__(self, core)
+        self.storage = self._open_storage()
         DirectoryBacked.__init__(self, self.data)
+
+    def _open_storage(self) -> Storage:
+        if not self._use_db:
+            return ProbedFile(os.path.join(self.data, STORAGE), self.logger)
+        from bcfg2.server.plugins.probes.database import ProbesDatabase
+
+        try:
+            return ProbesDatabase(self.core, self.logger)
+        except DatabaseUnusable as err:
+            raise PluginInitError(str(err)) from err
+
+    @classmethod
+    def import_models(cls) -> None:
+        importlib.import_module("bcfg2.server.plugins.probes.models")
 
     # the scripts
 
@@ -117,3 +128,7 @@ class Probes(Plugin, Probing, Connector, DirectoryBacked):
 
     def get_additional_data(self, metadata: Any) -> ProbesOfClient:
         return ProbesOfClient(self.storage.get(metadata.hostname).data)
+
+    def start_client_run(self, metadata: Any) -> None:
+        """See whether the client has answered another server, should its metadata be cached: the next run knows."""
+        self.storage.get(metadata.hostname)

@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from lxml import etree
 
@@ -42,6 +42,16 @@ class Record:
 
 
 NOTHING = Record()
+
+
+class Storage(Protocol):
+    """A place where the records of all clients are kept."""
+
+    def get(self, host: str) -> Record:
+        """The record of HOST; an empty one if there is none."""
+
+    def put(self, host: str, record: Record) -> None:
+        """Replace the record of HOST; it is in force, and as safe as it can be, when this returns."""
 
 
 class _Client:

@@ -13,6 +13,7 @@ pytest.importorskip("django", reason="Django is missing: install bcfg2[db]")
 
 from bcfg2.server import database
 from bcfg2.server.core import CoreInitError
+from bcfg2.server.database import availability
 from bcfg2.server.plugin import MetadataConsistencyError, MetadataRuntimeError
 from bcfg2.server.plugin.interfaces import ClientAddress
 from tests.databases import SQLite
@@ -395,9 +396,7 @@ def test_a_build_asks_once_and_queries_about_others_do_not_ask(of_sqlite):
 
 
 def test_a_database_that_goes_away_and_comes_back_costs_only_who_writes(tmp_path, postgresql, caplog, monkeypatch):
-    from bcfg2.server.plugins.metadata import database as module
-
-    monkeypatch.setattr(module, "_PAUSE", 0.0)
+    monkeypatch.setattr(availability, "PAUSE", 0.0)
     conf = f"[metadata]\nuse_database = yes\n{postgresql.new()}"
     site = Site(tmp_path, {"Metadata/groups.xml": GROUPS}, conf=conf)
     with site.core.request():
@@ -442,7 +441,7 @@ def test_after_a_failure_nothing_is_read_for_a_moment(of_sqlite, monkeypatch):
     for _ in range(5):
         assert site.metadata("a").profile == "basic"
         assert listed(site) == ["a"]
-    if time.monotonic() - begun < module._PAUSE:
+    if time.monotonic() - begun < availability.PAUSE:
         assert asked == [["a"]]
 
 

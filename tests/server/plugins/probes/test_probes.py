@@ -300,8 +300,8 @@ def test_cached_metadata_follows_an_upload(make_site: MakeSite, mode: str) -> No
         assert site.metadata("db1") is other
 
 
-def test_the_database_is_refused_and_the_server_runs_on(make_site: MakeSite, caplog: pytest.LogCaptureFixture) -> None:
-    site = make_site(conf="[probes]\nuse_database = yes\n")
+def test_without_a_database_the_plugin_is_left_out(make_site: MakeSite, caplog: pytest.LogCaptureFixture) -> None:
+    site = make_site(conf="[probes]\nuse_database = yes\n[database]\nname = /proc/nowhere/db\n")
     assert "Probes" not in site.core.plugins
     assert "use_database" in caplog.text
     assert not (site.repo / "Probes" / "probed.xml").exists()
