@@ -43,6 +43,7 @@ types: $(VENV)/dev.stamp
 	$(BIN)/mypy
 
 unit: $(VENV)/dev.stamp
+	.ci/databases
 	$(BIN)/python -m pytest $(PYTEST)
 
 docs: $(VENV)/dev.stamp
