@@ -5,6 +5,7 @@
     settings.py      the options in ``[database]``, and what Django is told
     connection.py    opens it once per process, closes connections
     availability.py  whether it answers
+    sharing.py       queries that threads share
     schema.py        makes the tables of the plugins' models
     apps.py          the Django application ``Server``, which these models belong to
 
@@ -24,11 +25,13 @@ from bcfg2.server.database.connection import (
 )
 from bcfg2.server.database.schema import make_tables
 from bcfg2.server.database.settings import OPTIONS
+from bcfg2.server.database.sharing import SharedQuery
 
 __all__ = [
     "OPTIONS",
     "Availability",
     "DatabaseUnusable",
+    "SharedQuery",
     "close_connections",
     "close_db_connection",
     "connect",

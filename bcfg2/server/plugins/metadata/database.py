@@ -28,7 +28,7 @@ from typing import Any
 from django.db import DataError, transaction
 
 from bcfg2.server import database
-from bcfg2.server.database import Availability, DatabaseUnusable
+from bcfg2.server.database import Availability, DatabaseUnusable, SharedQuery
 from bcfg2.server.plugin import MetadataConsistencyError, MetadataRuntimeError
 from bcfg2.server.plugin.database import write_lock
 from bcfg2.server.plugin.services import CoreInterface
@@ -147,6 +147,7 @@ class ClientsDatabase(ClientStore):
         self._options = options
         self._core = core
         self._writer = SharedWriter(self._write)
+        self._rows_now = SharedQuery(self._read_some)
         #: Held by those who read all rows, or write.
         self._busy = threading.RLock()
         self._reading_since = 0.0
@@ -215,17 +216,22 @@ class ClientsDatabase(ClientStore):
         if pauses or (self, name) in memo or not _is_storable(name):
             return
         memo[self, name] = True
-        for attempt in range(_ATTEMPTS):
-            changes = self._changes
-            try:
-                found = _query([name])
-            except DatabaseUnusable as err:
-                self._availability.has_failed(err)
-                return
-            if self._take({name: found.get(name)}, changes if attempt < _ATTEMPTS - 1 else None):
-                break
+        try:
+            self._rows_now.ask(name)
+        except DatabaseUnusable as err:
+            self._availability.has_failed(err)
+            return
         self._availability.has_answered()
         self._see_newest()
+
+    def _read_some(self, names: list[str]) -> Mapping[str, Client]:
+        """Read the rows of the clients NAMES, and note them."""
+        for attempt in range(_ATTEMPTS):
+            changes = self._changes
+            found = _query(names)
+            if self._take({name: found.get(name) for name in names}, changes if attempt < _ATTEMPTS - 1 else None):
+                break
+        return found
 
     def _read_all(self) -> DatabaseUnusable | None:
         """Read all rows, unless somebody has begun to do so after this call; why that was not possible."""

@@ -254,7 +254,9 @@ class Metadata(DatabaseBacked, MetadataRole, ClientRunHooks):
 
     def _is_unsettled(self, claim: Claim) -> bool:
         """Whether it matters for CLAIM what has become of the client a moment ago, perhaps on another server."""
-        return claim.client is None or self._auth_of(claim.client) == "bootstrap"
+        if claim.client is None:
+            return claim.method == "name"
+        return self._auth_of(claim.client) == "bootstrap"
 
     def _auth_of(self, client: Client) -> str:
         """How CLIENT is to prove who it is."""

@@ -14,7 +14,7 @@ from itertools import islice
 from django.db import DataError, transaction
 
 from bcfg2.server import database
-from bcfg2.server.database import Availability, DatabaseUnusable
+from bcfg2.server.database import Availability, DatabaseUnusable, SharedQuery
 from bcfg2.server.plugin.database import write_lock
 from bcfg2.server.plugin.services import CoreInterface
 from bcfg2.server.plugins.probes.models import ProbesDataModel, ProbesGroupsModel
@@ -36,6 +36,7 @@ class ProbesDatabase:
         self._core = core
         self._availability = Availability(logger, "Probe data stay as they were read last")
         self._writer: SharedWriter[str] = SharedWriter(self._write)
+        self._records_now = SharedQuery(self._read_some)
         self._lock = threading.Lock()
         #: Hosts whose records are not in the database yet, and those whose records it refuses.
         self._unwritten: dict[str, Record] = {}
@@ -77,20 +78,28 @@ class ProbesDatabase:
         """See whether another server has changed the record of HOST."""
         if self._availability.pauses() or "\0" in host:
             return
-        changes = self._changes
         try:
-            found = _query([host]).get(host, NOTHING)
+            self._records_now.ask(host)
         except DatabaseUnusable as err:
             self._availability.has_failed(err)
             return
         self._availability.has_answered()
+
+    def _read_some(self, hosts: list[str]) -> Mapping[str, Record]:
+        """Read the records of HOSTS, and note them, unless this server has newer ones."""
+        changes = self._changes
+        found = _query(hosts)
+        changed = []
         with self._lock:
-            known = self._records.get(host, NOTHING)
-            is_ours = changes != self._changes or host in self._unwritten or host in self._refused
-            if is_ours or (known.groups, known.data) == (found.groups, found.data):
-                return
-            self._records[host] = found
-        self._core.metadata_cache.expire(host)
+            for host in hosts:
+                known, read = self._records.get(host, NOTHING), found.get(host, NOTHING)
+                is_ours = changes != self._changes or host in self._unwritten or host in self._refused
+                if not is_ours and (known.groups, known.data) != (read.groups, read.data):
+                    self._records[host] = read
+                    changed.append(host)
+        for host in changed:
+            self._core.metadata_cache.expire(host)
+        return found
 
     def _write(self, _hosts: list[str]) -> None:
         """Write all records that are not in the database yet."""
