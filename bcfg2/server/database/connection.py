@@ -5,6 +5,7 @@ inherits none.
 """
 
 import functools
+import importlib.util
 import os
 import secrets
 import sys
@@ -73,6 +74,7 @@ def connect(options: Options) -> None:
     from django.db import connection, connections
 
     described = description(options)
+    _load_driver(described)
     with _state.lock:
         if described != _state.described:
             close_connections()
@@ -81,7 +83,6 @@ def connect(options: Options) -> None:
                 del connections["default"]
             _state.described = described
     with errors("cannot use the database"):
-        _load_driver(described["ENGINE"])
         if engine() == "sqlite3":
             _make_file(Path(described["NAME"]))
         connection.ensure_connection()
@@ -128,16 +129,16 @@ def close_db_connection(func: Callable[P, R]) -> Callable[P, R]:
     return closing
 
 
-def _load_driver(engine_path: str) -> None:
+def _load_driver(described: dict[str, Any]) -> None:
     """Where the driver that Django wants for MySQL is missing, let PyMySQL take its place."""
-    if engine_path == "django.db.backends.mysql":
-        try:
-            import MySQLdb  # noqa: F401
-        except ImportError:
-            with suppress(ImportError):
-                import pymysql
-
-                pymysql.install_as_MySQLdb()
+    if described["ENGINE"] != "django.db.backends.mysql":
+        return
+    if importlib.util.find_spec("MySQLdb") is None:
+        with suppress(ImportError):
+            importlib.import_module("pymysql").install_as_MySQLdb()
+    if described["HOST"].startswith("/") and sys.modules.get("MySQLdb") is sys.modules.get("pymysql"):
+        # It would not encrypt a local socket, either, but would read all certificates of the system every time.
+        described["OPTIONS"].setdefault("ssl_disabled", True)
 
 
 def _make_file(path: Path) -> None:
