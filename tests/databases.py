@@ -151,7 +151,10 @@ class MariaDB(DatabaseServer):
 
     def execute(self, statement: str) -> None:
         pymysql = pytest.importorskip("pymysql", reason="the driver PyMySQL is missing: install bcfg2[mysql]")
-        with pymysql.connect(unix_socket=self.host, user="root") as connection, connection.cursor() as cursor:
+        with (
+            pymysql.connect(unix_socket=self.host, user="root", ssl_disabled=True) as connection,
+            connection.cursor() as cursor,
+        ):
             cursor.execute(statement)
 
 

@@ -6,7 +6,7 @@ import time
 from bcfg2.server.database.connection import DatabaseUnusable
 
 #: Seconds for which nothing is read after the database has not answered, so that requests need not wait for it.
-PAUSE = 1.0
+PAUSE = 2.0
 
 
 class Availability:

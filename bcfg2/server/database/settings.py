@@ -25,7 +25,7 @@ OPTIONS: tuple[Option, ...] = (
 _OLD_ENGINES = {"postgresql_psycopg2": "postgresql", "psycopg2": "postgresql"}
 
 #: Seconds for which a connection to a server is tried, and for which a lock of SQLite's is waited for.
-_CONNECT_TIMEOUT, _LOCK_TIMEOUT = 10, 20
+_CONNECT_TIMEOUT, _LOCK_TIMEOUT = 5, 20
 
 
 def engine_of(options: Options) -> str:

@@ -6,6 +6,8 @@
       ClientsFile (clientsfile.py)  clients.xml, followed as it changes and written by the server
         ClientTable (clients.py)    what it says: one immutable snapshot
         EditableFile (editing.py)   one of its files while it is being changed
+      ClientsDatabase (database.py) the clients in the database, in place of ClientsFile; both are a
+                                    ClientStore (store.py)
       GroupsFile (groupsfile.py)    groups.xml, followed as it changes
         GroupTable (groups.py)      what it says: one immutable snapshot
           Memberships (closure.py)  how groups follow from other groups

@@ -5,7 +5,6 @@ import sys
 import threading
 import time
 import traceback
-from xmlrpc.client import Fault
 
 import pytest
 
@@ -14,7 +13,7 @@ pytest.importorskip("django", reason="Django is missing: install bcfg2[db]")
 from bcfg2.server import database
 from bcfg2.server.core import CoreInitError
 from bcfg2.server.database import availability
-from bcfg2.server.plugin import MetadataConsistencyError, MetadataRuntimeError
+from bcfg2.server.plugin import MetadataConsistencyError, MetadataRuntimeError, PluginExecutionError
 from bcfg2.server.plugin.interfaces import ClientAddress
 from tests.databases import SQLite
 from tests.support import Site, await_condition
@@ -182,12 +181,11 @@ def test_a_version_in_clients_xml_does_not_count_and_registers_nobody(make):
 
 def test_a_known_client_cannot_assert_a_profile(make):
     site = make()
-    add(site, "localhost")
     address = ClientAddress(("127.0.0.1", 1))
-    address.client = "localhost"
-    with pytest.raises(Fault) as caught, site.core.request():
-        dispatch(site, "AssertProfile", address, "web")
-    assert caught.value.faultCode == 1
+    address.client = "www"
+    add(site, "www")
+    with site.core.request(), pytest.raises(PluginExecutionError, match="not kept in the database"):
+        site.core.AssertProfile(address, "web")
 
 
 def test_a_new_client_may_assert_a_public_profile_which_is_not_kept(make):
@@ -199,17 +197,6 @@ def test_a_new_client_may_assert_a_public_profile_which_is_not_kept(make):
         assert site.core.metadata.list_clients() == []
         site.core.metadata.set_profile("new", "web", address)
     assert site.metadata("new").profile == "basic"
-
-
-def dispatch(site, method, address, *arguments):
-    """What a network core makes of a call."""
-    from bcfg2.server.core import NetworkCore
-
-    function = getattr(site.core, method)
-    finder = type("Finder", (), {"request": site.core.request, "logger": site.core.logger})()
-    finder._find = lambda _name: (function, True)
-    finder.critical_error = site.core.critical_error
-    return NetworkCore.dispatch(finder, method, arguments, address)
 
 
 def test_clients_xml_gives_options_to_clients_that_exist(make):
