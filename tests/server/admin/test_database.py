@@ -126,3 +126,49 @@ def test_attributes_and_update_are_refused(admin):
         assert (status, output) == (1, "")
         assert "give them in clients.xml" in error
     assert admin("client", "list")[1] == "a\n"
+
+
+# probe data
+
+
+PROBED = """<Probed>
+  <Client name="a" timestamp="1700000000">
+    <Probe name="os" value="line&#10;ü"/>
+    <Group name="zz"/>
+    <Group name="aa"/>
+  </Client>
+  <Client name="b" timestamp="1700000001"/>
+  <Client name="c" timestamp="1700000002">
+    <Probe name="os" value="newest"/>
+  </Client>
+</Probed>
+"""
+
+
+def test_probe_data_go_into_the_database_and_back(site, admin):
+    conf = site / "bcfg2.conf"
+    with_database = conf.read_text() + "[probes]\nuse_database = yes\n"
+    conf.write_text(with_database)
+    path = site / "repo/Probes/probed.xml"
+    status, _, error = admin("importprobes")
+    assert status == 1 and f"cannot use {path}" in error
+    path.write_text(PROBED)
+    for _ in range(2):
+        assert admin("importprobes")[:2] == (0, "")
+    with sqlite3.connect(site / "db/bcfg2.sqlite") as connection:
+        rows = connection.execute(
+            "SELECT hostname, probe, data FROM Server_probesdatamodel ORDER BY hostname"
+        ).fetchall()
+        groups = connection.execute('SELECT hostname, "group" FROM Server_probesgroupsmodel ORDER BY id').fetchall()
+    assert rows == [("a", "os", "line\nü"), ("c", "os", "newest")]
+    assert groups == [("a", "zz"), ("a", "aa")]
+
+    conf.write_text(with_database.replace("[probes]\nuse_database = yes", ""))
+    path.write_text(
+        '<Probed><Client name="c" timestamp="99999999999"><Probe name="os" value="later"/></Client></Probed>'
+    )
+    assert admin("importprobes")[:2] == (0, "")
+    text = path.read_text()
+    assert text.index('<Group name="zz"/>') < text.index('<Group name="aa"/>')
+    assert '<Client name="a" timestamp="1700000000">' in text
+    assert 'value="line&#10;ü"' in text and 'value="later"' in text and "newest" not in text

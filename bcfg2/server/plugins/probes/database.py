@@ -42,7 +42,7 @@ class ProbesDatabase:
         self._unwritten: dict[str, Record] = {}
         self._refused: set[str] = set()
         self._changes = 0
-        self._records = _query()
+        self._records = read_records()
 
     def get(self, host: str) -> Record:
         """The record of HOST, the same throughout a request; an empty one if there is none."""
@@ -74,6 +74,35 @@ class ProbesDatabase:
         self._writer.submit(host)
         request_memo()[self, host] = record
 
+    def take(self, host: str, record: Record) -> None:
+        """Put the record of HOST, which another process has put into the database, in force."""
+        with self._lock:
+            self._records[host] = record
+            self._changes += 1
+
+    def catch_up(self) -> None:
+        """Read all records again."""
+        try:
+            found = read_records()
+        except DatabaseUnusable as err:
+            self._availability.has_failed(err)
+            return
+        self._availability.has_answered()
+        with self._lock:
+            self._records = {**found, **self._unwritten}
+            self._changes += 1
+
+    def put_all(self, records: Mapping[str, Record]) -> None:
+        """Replace the records of many hosts; :exc:`~bcfg2.server.database.DatabaseUnusable` if that is not possible."""
+        for chunk in _chunks(records):
+            self._store(chunk)
+        with self._lock:
+            self._records.update(records)
+
+    def records(self) -> dict[str, Record]:
+        """Host -> record, of all hosts."""
+        return dict(self._records)
+
     def follow(self, host: str) -> None:
         """See whether another server has changed the record of HOST."""
         if self._availability.pauses() or "\0" in host:
@@ -88,7 +117,7 @@ class ProbesDatabase:
     def _read_some(self, hosts: list[str]) -> Mapping[str, Record]:
         """Read the records of HOSTS, and note them, unless this server has newer ones."""
         changes = self._changes
-        found = _query(hosts)
+        found = read_records(hosts)
         changed = []
         with self._lock:
             for host in hosts:
@@ -150,26 +179,36 @@ class _Differences:
     """What has to be done so that the data of the clients in RECORDS are in the table, each once."""
 
     def __init__(self, records: Mapping[str, Record]) -> None:
+        self._moments = {host: _moment(record) for host, record in records.items()}
         self._surplus: list[int] = []
-        self._changed: list[tuple[int, str]] = []
+        self._changed: list[tuple[int, str, datetime.datetime]] = []
         wanted = {(host, probe): text for host, record in records.items() for probe, text in record.data.items()}
         rows = ProbesDataModel.objects.filter(hostname__in=list(records)).order_by("pk")
         for key, host, probe, text in rows.values_list("pk", "hostname", "probe", "data"):
             if (host, probe) not in wanted:
                 self._surplus.append(key)
             elif wanted.pop((host, probe)) != text:
-                self._changed.append((key, records[host].data[probe]))
+                self._changed.append((key, records[host].data[probe], self._moments[host]))
         self._new = wanted
 
     def write(self) -> None:
         """Do it."""
         if self._surplus:
             ProbesDataModel.objects.filter(pk__in=self._surplus).delete()
-        for key, text in self._changed:
-            ProbesDataModel.objects.filter(pk=key).update(data=text, timestamp=datetime.datetime.now())
+        for key, text, moment in self._changed:
+            ProbesDataModel.objects.filter(pk=key).update(data=text, timestamp=moment)
         ProbesDataModel.objects.bulk_create(
-            ProbesDataModel(hostname=host, probe=probe, data=text) for (host, probe), text in self._new.items()
+            ProbesDataModel(hostname=host, probe=probe, data=text, timestamp=self._moments[host])
+            for (host, probe), text in self._new.items()
         )
+
+
+def _moment(record: Record) -> datetime.datetime:
+    """When RECORD came, as the database has it; now, if its own time makes no sense."""
+    try:
+        return datetime.datetime.fromtimestamp(record.timestamp)
+    except (OverflowError, ValueError, OSError):
+        return datetime.datetime.now()
 
 
 def _kept_groups(hosts: Iterable[str] | None) -> dict[str, tuple[str, ...]]:
@@ -183,7 +222,7 @@ def _kept_groups(hosts: Iterable[str] | None) -> dict[str, tuple[str, ...]]:
     return {host: tuple(groups) for host, groups in found.items()}
 
 
-def _query(hosts: list[str] | None = None) -> dict[str, Record]:
+def read_records(hosts: list[str] | None = None) -> dict[str, Record]:
     """Host -> record, of HOSTS or of all that are in the database."""
     with database.errors("cannot read the probe data in the database"):
         groups = _kept_groups(hosts)

@@ -53,6 +53,18 @@ class Storage(Protocol):
     def put(self, host: str, record: Record) -> None:
         """Replace the record of HOST; it is in force, and as safe as it can be, when this returns."""
 
+    def take(self, host: str, record: Record) -> None:
+        """Put the record of HOST, which is kept already or will be, in force."""
+
+    def catch_up(self) -> None:
+        """Take what another process has kept meanwhile."""
+
+    def records(self) -> dict[str, Record]:
+        """Host -> record, of all hosts."""
+
+    def put_all(self, records: Mapping[str, Record]) -> None:
+        """Replace the records of many hosts."""
+
 
 class _Client:
     """The record of one client, as requests see it and as it is to be written."""
@@ -105,10 +117,21 @@ class ProbedFile:
         if _stamp(self.path) != self._stamp:
             self._load()
 
+    def put_all(self, records: Mapping[str, Record]) -> None:
+        """Replace the records of many hosts; like :meth:`put`, but in one write."""
+        for host, record in records.items():
+            client = self._clients[host] = _Client()
+            client.latest = client.record = record
+        self._write(list(records))
+
+    def records(self) -> dict[str, Record]:
+        """Host -> record, of all hosts."""
+        return {host: client.record for host, client in self._clients.items()}
+
     def _load(self) -> None:
         self._stamp = _stamp(self.path)
         try:
-            records = _read(self.path)
+            records = read_records(self.path)
         except FileNotFoundError:
             self.logger.warning("%s does not exist, creating it", self.path)
             self._write([])
@@ -162,7 +185,7 @@ def _stamp(path: str) -> Any:
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 
-def _read(path: str) -> dict[str, Record]:
+def read_records(path: str) -> dict[str, Record]:
     """Host -> record, of all clients in the file PATH; :exc:`OSError`, or XMLSyntaxError or ValueError if unusable."""
     records = {}
     # Our own file: what it holds came in small pieces, but as a whole it may pass the limits set for other documents.

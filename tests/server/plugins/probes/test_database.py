@@ -1,7 +1,9 @@
 """Probe data in the database: one kind of it after the other."""
 
 import contextlib
+import itertools
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -93,7 +95,9 @@ def test_answers_are_in_the_tables_and_survive_a_restart(make):
     assert not (site.repo / "Probes/probed.xml").exists()
 
 
-def test_an_upload_replaces_all_and_touches_nothing_that_is_the_same(make):
+def test_an_upload_replaces_all_and_touches_nothing_that_is_the_same(make, monkeypatch):
+    seconds = itertools.count(1_700_000_000)
+    monkeypatch.setattr("bcfg2.server.plugins.probes.time", SimpleNamespace(time=lambda: next(seconds)))
     site = make()
     upload(site, same="1", changed="1", gone="1", groups="group:a\ngroup:b")
     upload(site, "other", same="1", groups="group:a")
