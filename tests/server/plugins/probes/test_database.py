@@ -247,3 +247,14 @@ def test_data_that_the_database_refuses_cost_themselves_only(of_sqlite, monkeypa
     assert "in memory only: cannot write probe data to the database: no such character" in caplog.text
     assert data(site) == {"net": "bad"}
     assert set(rows()[0]) == {("other", "net")}
+
+
+def test_what_another_process_of_the_server_has_kept_is_taken(of_sqlite):
+    one, other = of_sqlite(), of_sqlite()
+    upload(one, net="1")
+    storage = other.plugin("Probes").storage
+    assert storage.records() == {}
+    other.plugin("Probes").catch_up()
+    assert storage.records()[HOST].data == {"net": "1"}
+    other.plugin("Probes").take(HOST, Record(1, ("a",), {"net": "2"}))
+    assert storage.records()[HOST].groups == ("a",)
