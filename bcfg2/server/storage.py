@@ -6,9 +6,10 @@ import stat
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
+from bcfg2.server.exchange import exchange
 from bcfg2.server.metrics import Gauge
 
 T = TypeVar("T")
@@ -31,19 +32,77 @@ def atomic_write(path: str | os.PathLike[str], data: bytes, *, mode: int | None 
     MODE, by default 0600.  Raises :exc:`OSError`; then PATH is what it was.
     """
     target = os.path.realpath(path)
-    folder, name = os.path.split(target)
-    fd, temporary = create_unfinished(folder, name)
+    with _unfinished(target, data, mode) as temporary:
+        os.rename(temporary, target)
+    _sync_folder(os.path.dirname(target))
+
+
+def atomic_replace(path: str | os.PathLike[str], data: bytes, known: os.stat_result) -> bool:
+    """Like :func:`atomic_write`, but only if PATH is still as it was KNOWN to be; False if somebody else changed it.
+
+    For files that people edit too.  A file that somebody saves at the last moment comes out when the new one goes in,
+    and is put back.  What is still lost: what an editor that has opened the old file writes into that same file after
+    it was replaced; and where files cannot change places (see :mod:`.exchange`), what is saved between a look at the
+    file and its replacement.
+    """
+    target = os.path.realpath(path)
+    with _unfinished(target, data, None) as temporary:
+        if not _is_still(target, known):
+            return False
+        try:
+            ours = _content(os.stat(temporary))
+            if exchange(temporary, target):
+                replaced = _came_out(temporary, target, _content(known), ours)
+            else:
+                os.rename(temporary, target)
+                replaced = True
+        except FileNotFoundError:  # somebody has just removed it
+            return False
+    _sync_folder(os.path.dirname(target))
+    return replaced
+
+
+def _is_still(path: str, known: os.stat_result) -> bool:
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return False
+    return status.st_ctime_ns == known.st_ctime_ns and _content(status) == _content(known)
+
+
+def _content(status: os.stat_result) -> tuple[int, int, int, int]:
+    """What tells one state of a file's content from another, under whatever name."""
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _came_out(temporary: str, target: str, expected: object, put_in: object) -> bool:
+    """Whether TEMPORARY, which has changed places with TARGET, is now the file of which EXPECTED is the content.
+
+    If it is another one, somebody has saved TARGET meanwhile: that goes back to its place, and if then something else
+    than the PUT_IN comes out, so does that.
+    """
+    replaced = True
+    while (came_out := _content(os.stat(temporary))) != expected:
+        replaced = False
+        exchange(temporary, target)
+        expected, put_in = put_in, came_out
+    return replaced
+
+
+@contextlib.contextmanager
+def _unfinished(target: str, data: bytes, mode: int | None) -> Iterator[str]:
+    """The path of a file with DATA, on disk and with mode and owner of TARGET, which is gone at the end."""
+    fd, temporary = create_unfinished(*os.path.split(target))
     try:
         with os.fdopen(fd, "wb") as stream:
             _take_over(target, fd, mode)
             stream.write(data)
             stream.flush()
             os.fsync(fd)
-        os.rename(temporary, target)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    _sync_folder(folder)
+        yield temporary
+    finally:
+        with contextlib.suppress(FileNotFoundError):  # it has got its name
+            os.unlink(temporary)
 
 
 def create_unfinished(folder: str | os.PathLike[str], name: str) -> tuple[int, str]:

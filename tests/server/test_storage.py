@@ -6,14 +6,16 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
+from bcfg2.server import storage
 from bcfg2.server.filemonitor.monitor import IGNORED
-from bcfg2.server.storage import SharedWriter, atomic_write, remove_leftovers
+from bcfg2.server.storage import SharedWriter, atomic_replace, atomic_write, remove_leftovers
 
 
 def mode_of(path: Path) -> int:
@@ -109,6 +111,48 @@ while True:
     atomic_write(sys.argv[1], b"%d\\n" % number * 20000)
     print(number, flush=True)
 """
+
+
+# a file that people edit too
+
+
+@pytest.fixture(params=[True, False], ids=["exchanged", "renamed"])
+def edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
+    """A file in a file system that can, or cannot, let two files change places."""
+    if not request.param:
+        monkeypatch.setattr(storage, "exchange", lambda first, second: False)
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    path.chmod(0o640)
+    return path
+
+
+def test_a_known_file_is_replaced_and_keeps_its_mode(edited: Path) -> None:
+    assert atomic_replace(edited, b"new", edited.stat())
+    assert (edited.read_bytes(), mode_of(edited)) == (b"new", 0o640)
+    assert os.listdir(edited.parent) == ["file"]
+
+
+@pytest.mark.parametrize(
+    "change", [lambda path: path.write_bytes(b"other"), lambda path: path.chmod(0o600), Path.unlink]
+)
+def test_a_file_that_was_changed_is_not_replaced(edited: Path, change: Callable[[Path], object]) -> None:
+    known = edited.stat()
+    change(edited)
+    before = sorted((path.name, path.read_bytes()) for path in edited.parent.iterdir())
+    assert not atomic_replace(edited, b"new", known)
+    assert sorted((path.name, path.read_bytes()) for path in edited.parent.iterdir()) == before
+
+
+def test_a_file_that_is_removed_at_the_last_moment_does_not_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    exchange = storage.exchange
+    monkeypatch.setattr(storage, "exchange", lambda *paths: path.unlink() or exchange(*paths))
+    assert not atomic_replace(path, b"new", path.stat())
+    assert os.listdir(tmp_path) == []
 
 
 def test_what_was_acknowledged_survives_a_kill_and_is_whole(tmp_path: Path) -> None:

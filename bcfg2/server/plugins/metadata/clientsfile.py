@@ -55,7 +55,7 @@ class ClientsFile(SnapshotFile, ClientStore):
     def __init__(self, name: str) -> None:
         self._writer = SharedWriter(self._write)
         self._files: tuple[str, ...] = ()
-        self._homes: dict[str, tuple[str, ...]] | None = None
+        self._editable: dict[str, EditableFile] = {}
         # What requests see from now on, and what was read or written last; they differ while file events are applied.
         self._tables = threading.Lock()
         self._visible: ClientTable | None = None
@@ -68,7 +68,7 @@ class ClientsFile(SnapshotFile, ClientStore):
         self.log_faults(faults)
         table = ClientTable.of(self.xdata)
         self.forget_document()
-        self._files, self._homes = (self.name, *self.extras), None
+        self._files, self._editable = (self.name, *self.extras), {}
         with self._tables:
             self._newest = table
         self.table = table
@@ -140,14 +140,14 @@ class ClientsFile(SnapshotFile, ClientStore):
     def _make(self, edits: list[_Edit]) -> None:
         """Make EDITS, unless a file is found to be changed by somebody else: then :exc:`Overtaken`."""
         batch = _Batch(self, self._newest)
-        for edit in edits:
-            edit.client = edit.error = None
-            batch.take(edit)
         try:
+            for edit in edits:
+                edit.client = edit.error = None
+                batch.take(edit)
             for path, file in batch.files.items():
                 self.wrote(path, file.write())
         except BaseException:
-            self.reload()  # some files may have been written
+            self.reload()  # some files may have been written, and in memory all are changed
             raise
         if batch.must_read:
             self.reload()
@@ -164,21 +164,21 @@ class ClientsFile(SnapshotFile, ClientStore):
                 self.table = self._visible = self._newest
             elif self._visible is not None:
                 self.table = self._visible = self._visible.replaced(changes)
-        if self._homes is not None:
-            for name in changes:
-                self._homes.setdefault(name, (self.name,))
 
-    def homes(self, name: str) -> tuple[str, ...]:
+    def editable(self, path: str) -> EditableFile:
+        """The file PATH as it was read or written last; :exc:`Overtaken` if it has changed since."""
+        file = self._editable.get(path)
+        if file is None or file.state != self.known_state(path):
+            file = self._editable[path] = EditableFile(path)
+            if file.state != self.known_state(path):
+                raise Overtaken(path)
+        return file
+
+    def homes(self, name: str) -> list[str]:
         """The files that hold elements of the client NAME, which is known."""
         if len(self._files) == 1:
-            return self._files
-        if self._homes is None:
-            homes: dict[str, tuple[str, ...]] = {}
-            for path in self._files:
-                for found in EditableFile(path).names():
-                    homes[found] = (*homes.get(found, ()), path)
-            self._homes = homes
-        return self._homes[name]
+            return [self.name]
+        return [path for path in self._files if name in self.editable(path)]
 
 
 class _Batch:
@@ -249,9 +249,7 @@ class _Batch:
 
     def _file(self, path: str) -> EditableFile:
         if path not in self.files:
-            file = self.files[path] = EditableFile(path)
-            if file.state != self._owner.known_state(path):
-                raise Overtaken(path)
+            self.files[path] = self._owner.editable(path)
         return self.files[path]
 
 

@@ -5,12 +5,15 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+from xml.parsers import expat
 
 from lxml import etree
 
 from bcfg2 import xml
-from bcfg2.server.plugins.metadata.snapshot import State, file_state, state_of
-from bcfg2.server.storage import atomic_write
+from bcfg2.server.plugins.metadata.markup import MarkedUpClients
+from bcfg2.server.plugins.metadata.snapshot import State, file_state
+from bcfg2.server.storage import atomic_replace
 from bcfg2.xml import Element
 
 #: Seconds to wait for another process that is changing the files.
@@ -22,42 +25,38 @@ class Overtaken(Exception):
 
 
 class EditableFile:
-    """The file PATH, read without its includes; raises :exc:`OSError` or :exc:`~bcfg2.xml.XMLError`."""
+    """The file PATH, read without its includes; raises :exc:`OSError` or :exc:`~bcfg2.xml.XMLError`.
+
+    It can be changed and written again and again, as long as nobody else changes the file.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
-        #: The state of the file when it was read.
-        self.state = state_of(path)
-        self._root = xml.parse_file(path, comments=True)
+        self._status = os.stat(path)
+        self._clients = _marked_up(Path(path).read_bytes(), path)
         self._changed = False
-        self._by_name: dict[str, list[Element]] = {}
-        for element in self._root.iter("Client"):
-            self._by_name.setdefault((element.get("name") or "").lower(), []).append(element)
 
-    def names(self) -> Iterator[str]:
-        """The names of the clients in the file, in lower case."""
-        return iter(self._by_name)
+    @property
+    def state(self) -> State:
+        """The state of the file when it was read or written."""
+        return file_state(self._status)
+
+    def __contains__(self, name: str) -> bool:
+        """Whether the file has a client NAME."""
+        return name in self._clients
 
     def add(self, attributes: Mapping[str, str]) -> None:
         """Append a client, as last child of the root element."""
-        element = etree.SubElement(self._root, "Client", dict(attributes))
-        self._by_name.setdefault(attributes["name"].lower(), []).append(element)
-        _lay_out_last(self._root, element)
+        self._clients.add(attributes)
         self._changed = True
 
     def update(self, name: str, attributes: Mapping[str, str]) -> None:
         """Set ATTRIBUTES on the client NAME."""
-        for element in self._by_name.get(name, ()):
-            for key, value in attributes.items():
-                if element.get(key) != value:
-                    element.set(key, value)
-                    self._changed = True
+        self._changed |= self._clients.update(name, attributes)
 
     def remove(self, name: str) -> None:
         """Remove the client NAME."""
-        for element in self._by_name.pop(name, ()):
-            _take_out(element)
-            self._changed = True
+        self._changed |= self._clients.remove(name)
 
     def write(self) -> State:
         """Write the file if something was changed; its new state, or None if somebody else wrote it meanwhile.
@@ -66,17 +65,28 @@ class EditableFile:
         """
         if not self._changed:
             return self.state
-        data = _serialised(self._root)
-        if state_of(self.path) != self.state:
+        data = bytes(self._clients)
+        if not atomic_replace(self.path, data, self._status):
             raise Overtaken(self.path)
-        atomic_write(self.path, data)
+        self._changed = False
         with open(self.path, "rb") as stream:
-            state = file_state(os.fstat(stream.fileno()))
-            return state if stream.read() == data else None
+            self._status = os.fstat(stream.fileno())
+            return self.state if stream.read() == data else None
+
+
+def _marked_up(data: bytes, path: str) -> MarkedUpClients:
+    """The text DATA of the file PATH; its XML declaration goes, and any encoding but UTF-8."""
+    root = xml.parse_bytes(data, path, comments=True)
+    if not data.startswith(b"<") or data.startswith(b"<?xml") or b"\0" in data:
+        data = _serialised(root)
+    try:
+        return MarkedUpClients(data)
+    except expat.ExpatError as err:
+        raise xml.XMLError(f"{path}: {err}") from None
 
 
 def _serialised(root: Element) -> bytes:
-    """The document that ROOT is the root of, with what stands in front of it and behind it on lines of their own."""
+    """The document that ROOT is the root of, in UTF-8, what stands in front of it and behind it on lines of its own."""
     whole = etree.tostring(root.getroottree(), encoding="UTF-8", xml_declaration=False)
     nodes = [*reversed(list(root.itersiblings(preceding=True))), root, *root.itersiblings()]
     if len(nodes) > 1:
@@ -84,33 +94,7 @@ def _serialised(root: Element) -> bytes:
         joined = b"".join(pieces)
         if whole.endswith(joined):  # in front of that is a document type, if there is one
             whole = whole.removesuffix(joined) + b"\n".join(pieces)
-    return whole.rstrip() + b"\n"
-
-
-def _lay_out_last(root: Element, element: Element) -> None:
-    """Put ELEMENT, just appended to ROOT, on a line of its own, indented like the first child."""
-    text = root.text or ""
-    before = element.getprevious()
-    if before is None:
-        root.text = f"{text.rstrip()}\n  "
-    else:
-        indent = text.rpartition("\n")[2] if "\n" in text and not text.strip() else "  "
-        before.tail = f"{(before.tail or '').rstrip()}\n{indent}"
-    element.tail = "\n"
-
-
-def _take_out(element: Element) -> None:
-    """Remove ELEMENT with the white space that belongs to it."""
-    parent, before, after = element.getparent(), element.getprevious(), element.getnext()
-    assert parent is not None
-    tail = element.tail or ""
-    kept = tail if after is None or tail.strip() else ""  # white space in front of the end of the parent
-    element.tail = None
-    parent.remove(element)
-    if before is None:
-        parent.text = f"{(parent.text or '').rstrip()}{kept}" if kept else parent.text
-    else:
-        before.tail = f"{(before.tail or '').rstrip()}{kept}" if kept else before.tail
+    return whole
 
 
 @contextmanager

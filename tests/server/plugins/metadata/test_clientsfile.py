@@ -1,6 +1,7 @@
 """clients.xml on disk: how it is followed, and how the server writes it."""
 
 import errno
+import itertools
 import os
 import threading
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
+from bcfg2.server import storage
 from bcfg2.server.plugin import MetadataConsistencyError, MetadataRuntimeError
 from bcfg2.server.plugin.interfaces import ClientAddress
 from bcfg2.server.plugin.services import using
@@ -160,7 +162,7 @@ def test_a_version_is_written_and_in_force_at_once(site, readings):
 
 def test_the_same_version_again_is_not_written(site, monkeypatch):
     site.core.metadata.set_version("client.example.com", "1.4.0")
-    monkeypatch.setattr(editing, "atomic_write", lambda *_: pytest.fail("written"))
+    monkeypatch.setattr(editing, "atomic_replace", lambda *_: pytest.fail("written"))
     site.core.metadata.set_version("client.example.com", "1.4.0")
     site.core.metadata.set_profile("client.example.com", "basic", ("127.0.0.2", 1))
 
@@ -306,35 +308,61 @@ def test_a_change_that_nobody_has_told_of_is_kept(site):
     assert "admin" in site.core.metadata.list_clients()
 
 
-def test_a_change_at_the_last_moment_is_kept(site, monkeypatch):
-    """Somebody saves the file after the server has read it and before it writes."""
+def save_by_rename(path, text):
+    """Save TEXT as careful editors do."""
+    beside = path.with_name("saved")
+    beside.write_text(text)
+    beside.rename(path)
+
+
+@pytest.fixture
+def at_the_last_moment(monkeypatch):
+    """Have a function called right before each exchange of the file in place for the new one."""
+    exchange = storage.exchange
+
+    def arrange(function):
+        def interrupted(temporary, target):
+            function()
+            return exchange(temporary, target)
+
+        monkeypatch.setattr(storage, "exchange", interrupted)
+
+    return arrange
+
+
+@pytest.mark.parametrize("save", [save_by_rename, Path.write_text], ids=["renamed", "in place"])
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_a_change_at_the_last_moment_is_kept(site, at_the_last_moment, save, times):
+    """Somebody saves the file after the server has looked at it and before, or while, it is replaced."""
     path = site.repo / "Metadata/clients.xml"
-    serialised = editing._serialised
-    saves = iter(['<Clients><Client name="client.example.com" profile="web"/></Clients>'])
-
-    def overtake(root):
-        for content in saves:
-            path.write_text(content)
-        return serialised(root)
-
-    monkeypatch.setattr(editing, "_serialised", overtake)
+    saves = iter(
+        [f'<Clients><Client name="client.example.com" profile="web" uuid="{n}"/></Clients>' for n in range(times)]
+    )
+    at_the_last_moment(lambda: [save(path, content) for content in itertools.islice(saves, 1)])
     site.core.metadata.set_version("client.example.com", "1.4.0")
-    assert clients(site) == {"client.example.com": {"name": "client.example.com", "profile": "web", "version": "1.4.0"}}
+    assert clients(site)["client.example.com"] == {
+        "name": "client.example.com", "profile": "web", "uuid": str(times - 1), "version": "1.4.0"
+    }  # fmt: skip
     assert site.metadata().profile == "web"
+    assert not [name for name in os.listdir(path.parent) if name.startswith(".")]
 
 
-def test_a_file_that_changes_all_the_time_is_left_alone(site, monkeypatch):
+def test_a_file_that_changes_all_the_time_is_left_alone(site, at_the_last_moment):
     path = site.repo / "Metadata/clients.xml"
-    serialised, count = editing._serialised, iter(range(10**6))
+    count = itertools.count()
 
-    def overtake(root):
-        path.write_text(f'<Clients><Client name="client.example.com" profile="web" uuid="{next(count):06}"/></Clients>')
-        return serialised(root)
+    def save():
+        save_by_rename(
+            path, f'<Clients><Client name="client.example.com" profile="web" uuid="{next(count)}"/></Clients>'
+        )
 
-    monkeypatch.setattr(editing, "_serialised", overtake)
+    at_the_last_moment(lambda: save() if next(turns) % 2 == 0 else None)  # not when its save is put back
+    turns = itertools.count()
     with pytest.raises(MetadataRuntimeError, match="changes all the time"):
         site.core.metadata.set_version("client.example.com", "1.4.0")
-    assert "version" not in text(site)
+    assert clients(site)["client.example.com"] == {
+        "name": "client.example.com", "profile": "web", "uuid": str(next(count) - 1)
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["event seen", "event not seen"])
@@ -363,11 +391,11 @@ def test_a_broken_included_file_stops_writing_too(including):
 
 
 def test_a_full_disk_is_told_and_changes_nothing(site, monkeypatch):
-    def full(path, data):
+    def full(path, data, known):
         raise OSError(errno.ENOSPC, "No space left on device", path)
 
     before = text(site)
-    monkeypatch.setattr(editing, "atomic_write", full)
+    monkeypatch.setattr(editing, "atomic_replace", full)
     with pytest.raises(MetadataRuntimeError, match="No space left"):
         site.core.metadata.set_version("client.example.com", "1.4.0")
     assert text(site) == before
@@ -379,14 +407,14 @@ def test_a_full_disk_is_told_and_changes_nothing(site, monkeypatch):
 
 def test_what_was_written_before_an_error_is_in_force(including, monkeypatch):
     """Two files are to be written, and the second cannot be."""
-    atomic_write = editing.atomic_write
+    atomic_replace = editing.atomic_replace
 
-    def full(path, data):
+    def full(path, data, known):
         if path.endswith("paris.xml"):
             raise OSError(errno.ENOSPC, "No space left on device", path)
-        atomic_write(path, data)
+        return atomic_replace(path, data, known)
 
-    monkeypatch.setattr(editing, "atomic_write", full)
+    monkeypatch.setattr(editing, "atomic_replace", full)
     edits = [_Edit(_Action.UPDATE, name, {"version": "1"}) for name in ("gw", "web1")]
     with pytest.raises(MetadataRuntimeError, match="No space left"):
         including.core.metadata.clients_xml._write(edits)
@@ -413,13 +441,14 @@ def test_a_client_is_removed_and_comes_again_in_one_write(including):
 def test_a_change_right_after_the_server_s_own_is_noticed(site, monkeypatch):
     """Somebody saves the file between the server's write and its next look at it."""
     path = site.repo / "Metadata/clients.xml"
-    atomic_write = editing.atomic_write
+    atomic_replace = editing.atomic_replace
 
-    def overtaken(name, data):
-        atomic_write(name, data)
+    def overtaken(name, data, known):
+        replaced = atomic_replace(name, data, known)
         path.write_text('<Clients><Client name="admin" profile="web"/></Clients>')
+        return replaced
 
-    monkeypatch.setattr(editing, "atomic_write", overtaken)
+    monkeypatch.setattr(editing, "atomic_replace", overtaken)
     site.core.metadata.set_version("client.example.com", "1.4.0")
     monkeypatch.undo()
     site.apply()
@@ -443,8 +472,8 @@ def test_mode_and_symbolic_links_are_kept(site):
 
 def test_concurrent_changes_are_all_kept_and_share_writes(site, monkeypatch):
     writes, broken, done = [], [], threading.Event()
-    atomic_write = editing.atomic_write
-    monkeypatch.setattr(editing, "atomic_write", lambda path, data: (writes.append(path), atomic_write(path, data)))
+    atomic_replace = editing.atomic_replace
+    monkeypatch.setattr(editing, "atomic_replace", lambda *given: writes.append(given) or atomic_replace(*given))
     path = site.repo / "Metadata/clients.xml"
 
     def watch():
