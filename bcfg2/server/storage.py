@@ -32,34 +32,33 @@ def atomic_write(path: str | os.PathLike[str], data: bytes, *, mode: int | None 
     MODE, by default 0600.  Raises :exc:`OSError`; then PATH is what it was.
     """
     target = os.path.realpath(path)
-    with _unfinished(target, data, mode) as temporary:
+    with _unfinished(target, data, mode) as (temporary, _fd):
         os.rename(temporary, target)
     _sync_folder(os.path.dirname(target))
 
 
-def atomic_replace(path: str | os.PathLike[str], data: bytes, known: os.stat_result) -> bool:
-    """Like :func:`atomic_write`, but only if PATH is still as it was KNOWN to be; False if somebody else changed it.
+def atomic_replace(path: str | os.PathLike[str], data: bytes, known: os.stat_result) -> os.stat_result | None:
+    """Like :func:`atomic_write`, but only if PATH is still as it was KNOWN to be; None if somebody else changed it.
 
-    For files that people edit too.  A file that somebody saves at the last moment comes out when the new one goes in,
-    and is put back.  What is still lost: what an editor that has opened the old file writes into that same file after
-    it was replaced; and where files cannot change places (see :mod:`.exchange`), what is saved between a look at the
-    file and its replacement.
+    Returns the status of the new file.  For files that people edit too: one that somebody saves at the last moment
+    comes out when the new one goes in, and is put back.  What is still lost: what an editor that has opened the old
+    file writes into that same file after it was replaced; and where files cannot change places (see :mod:`.exchange`),
+    what is saved between a look at the file and its replacement.
     """
     target = os.path.realpath(path)
-    with _unfinished(target, data, None) as temporary:
+    with _unfinished(target, data, None) as (temporary, fd):
         if not _is_still(target, known):
-            return False
+            return None
         try:
-            ours = _content(os.stat(temporary))
-            if exchange(temporary, target):
-                replaced = _came_out(temporary, target, _content(known), ours)
-            else:
+            if not exchange(temporary, target):
                 os.rename(temporary, target)
-                replaced = True
+            elif not _came_out(temporary, target, _content(known), _content(os.fstat(fd))):
+                return None
         except FileNotFoundError:  # somebody has just removed it
-            return False
+            return None
+        status = os.fstat(fd)
     _sync_folder(os.path.dirname(target))
-    return replaced
+    return status
 
 
 def _is_still(path: str, known: os.stat_result) -> bool:
@@ -90,8 +89,8 @@ def _came_out(temporary: str, target: str, expected: object, put_in: object) -> 
 
 
 @contextlib.contextmanager
-def _unfinished(target: str, data: bytes, mode: int | None) -> Iterator[str]:
-    """The path of a file with DATA, on disk and with mode and owner of TARGET, which is gone at the end."""
+def _unfinished(target: str, data: bytes, mode: int | None) -> Iterator[tuple[str, int]]:
+    """Path and descriptor of a file with DATA, on disk and with mode and owner of TARGET; at the end it is gone."""
     fd, temporary = create_unfinished(*os.path.split(target))
     try:
         with os.fdopen(fd, "wb") as stream:
@@ -99,7 +98,7 @@ def _unfinished(target: str, data: bytes, mode: int | None) -> Iterator[str]:
             stream.write(data)
             stream.flush()
             os.fsync(fd)
-        yield temporary
+            yield temporary, fd
     finally:
         with contextlib.suppress(FileNotFoundError):  # it has got its name
             os.unlink(temporary)

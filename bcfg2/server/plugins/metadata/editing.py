@@ -59,19 +59,17 @@ class EditableFile:
         self._changed |= self._clients.remove(name)
 
     def write(self) -> State:
-        """Write the file if something was changed; its new state, or None if somebody else wrote it meanwhile.
+        """Write the file if something was changed; the state in which it was written.
 
-        Raises :exc:`Overtaken` where that happened before, and :exc:`OSError`; then nothing was written.
+        Raises :exc:`Overtaken` if somebody else has changed it, and :exc:`OSError`; then nothing was written.
         """
-        if not self._changed:
-            return self.state
-        data = bytes(self._clients)
-        if not atomic_replace(self.path, data, self._status):
-            raise Overtaken(self.path)
-        self._changed = False
-        with open(self.path, "rb") as stream:
-            self._status = os.fstat(stream.fileno())
-            return self.state if stream.read() == data else None
+        if self._changed:
+            status = atomic_replace(self.path, bytes(self._clients), self._status)
+            if status is None:
+                raise Overtaken(self.path)
+            self._status = status
+            self._changed = False
+        return self.state
 
 
 def _marked_up(data: bytes, path: str) -> MarkedUpClients:

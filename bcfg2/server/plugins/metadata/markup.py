@@ -29,16 +29,15 @@ class MarkedUpClients:
     def __init__(self, text: bytes) -> None:
         self._pieces: list[bytes] = []
         #: Name, in lower case -> the numbers of the pieces that are start tags of clients of that name.
-        self._starts: dict[str, list[int]] = {}
+        self._starts: dict[str, tuple[int, ...]] = {}
         #: Number of a start tag -> number of the end tag, where there is one.
         self._ends: dict[int, int] = {}
         cut = _Cut(text, self._pieces, self._starts, self._ends)
-        self._end = cut.end
         layout = _FIRST_CHILD.match(text, cut.content)
         self._newline, self._indent = layout.groups() if layout else (b"\n", b"  ")
 
     def __bytes__(self) -> bytes:
-        return b"".join(self._pieces) + self._end
+        return b"".join(self._pieces)
 
     def __contains__(self, name: str) -> bool:
         return name in self._starts
@@ -46,9 +45,10 @@ class MarkedUpClients:
     def add(self, attributes: Mapping[str, str]) -> None:
         """Append a client as last child of the root element, on a line of its own."""
         tag = " ".join(("<Client", *(f"{key}={quoteattr(value)}" for key, value in attributes.items())))
-        self._pieces[-1] = self._pieces[-1].rstrip() + self._newline + self._indent
-        self._starts.setdefault(attributes["name"].lower(), []).append(len(self._pieces))
-        self._pieces += f"{tag}/>".encode(), self._newline
+        before, end = self._pieces[-2:]
+        name = attributes["name"].lower()
+        self._starts[name] = (*self._starts.get(name, ()), len(self._pieces) - 1)
+        self._pieces[-2:] = before.rstrip() + self._newline + self._indent, f"{tag}/>".encode(), self._newline, end
 
     def update(self, name: str, attributes: Mapping[str, str]) -> bool:
         """Set ATTRIBUTES on each client NAME; whether that changed anything."""
@@ -63,7 +63,7 @@ class MarkedUpClients:
 
     def remove(self, name: str) -> bool:
         """Remove each client NAME, with its line if it stands alone there; whether there was one."""
-        starts = self._starts.pop(name, [])
+        starts = self._starts.pop(name, ())
         for start in starts:
             end = self._ends.pop(start, start)
             following = next(filter(None, self._pieces[end + 1 :]), b"")
@@ -74,14 +74,15 @@ class MarkedUpClients:
 
 
 class _Cut:
-    """The cutting of TEXT into PIECES, see :class:`MarkedUpClients`.
+    """The cutting of TEXT into PIECES, see :class:`MarkedUpClients`; the last one begins with the end tag of the root.
 
-    `content`: where the content of the root element begins.  `end`: its end tag, and what follows.
+    `content`: where the content of the root element begins.
     """
 
-    def __init__(self, text: bytes, pieces: list[bytes], starts: dict[str, list[int]], ends: dict[int, int]) -> None:
+    def __init__(
+        self, text: bytes, pieces: list[bytes], starts: dict[str, tuple[int, ...]], ends: dict[int, int]
+    ) -> None:
         self.content = -1
-        self.end = b""
         self._text, self._pieces, self._starts, self._ends = text, pieces, starts, ends
         self._done = 0  # what stands in front of this is in pieces
         self._open: list[int | None] = []  # of each element around: the number of its start tag, if that is a piece
@@ -102,7 +103,8 @@ class _Cut:
                 self._take_until(start)
                 number = len(self._pieces)
                 self._take_until(whole.end())
-                self._starts.setdefault(attributes.get("name", "").lower(), []).append(number)
+                name = attributes.get("name", "").lower()
+                self._starts[name] = (*self._starts.get(name, ()), number)
         self._open.append(number)
 
     def _stop(self, tag: str) -> None:
@@ -120,12 +122,11 @@ class _Cut:
             opened = text[: self.content - 2].rstrip()
             name = opened[opened.rindex(b"<") + 1 :].split(None, 1)[0]
             self._pieces.append(opened + b">")
-            self.end = b"</" + name + b">" + text[self.content :]
+            end = b"</" + name + b">" + text[self.content :]
         else:
-            end = self._parser.CurrentByteIndex
-            self._take_until(end)
-            self.end = text[end:]
-        self.end = self.end.rstrip() + b"\n"
+            self._take_until(self._parser.CurrentByteIndex)
+            end = text[self._done :]
+        self._pieces.append(end.rstrip() + b"\n")
 
     def _take_until(self, position: int) -> None:
         self._pieces.append(self._text[self._done : position])

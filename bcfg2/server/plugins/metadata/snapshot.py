@@ -87,8 +87,8 @@ class SnapshotFile(XMLFileBacked):
         return self._states.get(path, _UNSURE)
 
     def wrote(self, path: str, state: State) -> None:
-        """Note that PATH was written, and is known in STATE; None: somebody else has written it, too."""
-        self._states[path] = _UNSURE if state is None else state
+        """Note that PATH was written, in STATE."""
+        self._states[path] = state
 
     def reload(self) -> bool:
         self.broken = not super().reload()
