@@ -98,6 +98,10 @@ class NoExposedMethod(Exception):
     """There is no exposed method of this name."""
 
 
+#: In the memo of a request: a connector's question has led to metadata that was built while other was incomplete.
+_WITHIN = "connected within"
+
+
 class _Connecting(threading.local):
     """For how many clients this thread is asking connectors, each because one of the client before asks about it."""
 
@@ -299,6 +303,16 @@ class Core(HasOptions, ConfigurationBuilder, ExposedMethods):
         mode: str = self.options.caching_client_metadata
         return "cautious" if mode == "on" else mode
 
+    @property
+    def is_connecting(self) -> bool:
+        """Whether this thread is asking connectors about a client, so that what they see may be incomplete."""
+        return self._connecting.depth > 0
+
+    @property
+    def has_connected_within(self) -> bool:
+        """Whether in this request a connector's question led to metadata that may rest on incomplete metadata."""
+        return _WITHIN in request_memo()
+
     @track_statistics()
     def build_metadata(self, client_name: str, register: bool = True) -> Any:
         """The metadata of the client CLIENT_NAME; with REGISTER an unknown client becomes known.
@@ -329,13 +343,15 @@ class Core(HasOptions, ConfigurationBuilder, ExposedMethods):
             return self._connect(separate_copy(found))
         if found is None:
             found = self._connect(self.metadata.initial_metadata(client_name, register=register))
-            if not self._connecting.depth:  # else it may rest on that of a client which is not complete yet
+            if not self.is_connecting:  # else it may rest on that of a client which is not complete yet
                 self.metadata_cache.store(found.hostname, found, begun)
         return found
 
     def _connect(self, metadata: Any) -> Any:
         """Add what connectors know to the initial METADATA."""
         connectors = self.plugins_by_type(Connector)
+        if self.is_connecting:
+            request_memo()[_WITHIN] = True
         self._connecting.depth += 1
         try:
             for plugin in connectors:

@@ -8,6 +8,8 @@ import pytest
 
 from bcfg2.options import OptionParser
 from bcfg2.options.common import BASE_OPTIONS
+from bcfg2.server import cache as unified_cache
+from bcfg2.server import metadata_cache
 from bcfg2.server.core import Core, CoreInitError, NetworkCore
 from bcfg2.server.plugin import (
     ClientACLs,
@@ -271,12 +273,32 @@ def test_expiring_names_or_all_forgets_metadata(make):
         assert Groups.calls == before + builds, names
 
 
-def test_what_was_built_before_an_expiry_is_not_stored_after_it(make):
-    core = make(conf="[caching]\nclient_metadata = aggressive").core
-    begun = core.metadata_cache.begin()
-    core.metadata_cache.expire("somebody else")
-    core.metadata_cache.store("client.example.com", object(), begun)
-    assert "client.example.com" not in core.metadata_cache
+@pytest.mark.parametrize(
+    ("expired", "stored"), [(("client.example.com",), False), ((), False), (("somebody.else",), True)]
+)
+def test_what_was_built_before_an_expiry_that_concerns_it_is_not_stored_after_it(make, expired, stored):
+    cache = make(conf="[caching]\nclient_metadata = aggressive").core.metadata_cache
+    begun = cache.begin()
+    cache.expire(*expired)
+    cache.store("client.example.com", object(), begun)
+    assert ("client.example.com" in cache) is stored
+
+
+def test_it_is_known_whose_metadata_was_expired_since_when(make, monkeypatch):
+    monkeypatch.setattr(metadata_cache, "_MAX_EACH", 2)
+    cache = make(conf="[caching]\nclient_metadata = aggressive").core.metadata_cache
+    cache.expire()
+    first = cache.begin()
+    assert cache.changed_since(first) == frozenset()
+    cache.expire("a")
+    second = cache.begin()
+    cache.expire("b")
+    assert (cache.changed_since(first), cache.changed_since(second)) == ({"a", "b"}, {"b"})
+    cache.expire("c")  # one too many to be told from each other
+    assert cache.changed_since(first) is cache.changed_since(second) is None
+    third = cache.begin()
+    unified_cache.expire("a")
+    assert cache.changed_since(third) is None
 
 
 def test_a_request_that_began_before_a_change_does_not_store_what_it_sees(make):

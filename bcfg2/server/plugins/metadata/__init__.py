@@ -5,7 +5,8 @@
     Metadata (plugin.py)            what the core calls
       ClientsFile (clientsfile.py)  clients.xml, followed as it changes and written by the server
         ClientTable (clients.py)    what it says: one immutable snapshot
-        EditableFile (editing.py)   one of its files while it is being changed
+        EditableFile (editing.py)   one of its files, ready to be changed
+          MarkedUpClients (markup.py)  its text
       ClientsDatabase (database.py) the clients in the database, in place of ClientsFile; both are a
                                     ClientStore (store.py)
       GroupsFile (groupsfile.py)    groups.xml, followed as it changes
@@ -14,6 +15,7 @@
       draw (drawing.py)             the groups as a drawing, for bcfg2-admin viz
       ClientMetadata (client.py)    what plugins and templates see of one client
       MetadataQuery (query.py)      what they may ask about the others
+        Roster (roster.py)          which groups each client is in
       Authenticator (identity.py)   whether credentials are good, and whose they are
         ReverseLookup (reverse.py)  names of addresses
 """

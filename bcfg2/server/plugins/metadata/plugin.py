@@ -30,6 +30,7 @@ from bcfg2.server.plugins.metadata.groupsfile import GroupsFile
 from bcfg2.server.plugins.metadata.identity import Authenticator, Claim, Credentials, Refused, SelfNamed
 from bcfg2.server.plugins.metadata.query import MetadataQuery
 from bcfg2.server.plugins.metadata.reverse import ReverseLookup
+from bcfg2.server.plugins.metadata.roster import Roster
 from bcfg2.server.plugins.metadata.snapshot import SnapshotFile
 from bcfg2.server.plugins.metadata.store import ClientStore
 
@@ -60,7 +61,9 @@ class Metadata(DatabaseBacked, MetadataRole, ClientRunHooks):
 
     def __init__(self, core: CoreInterface) -> None:
         super().__init__(core)
-        self.query = MetadataQuery(core, self.list_clients, self._all_groups, self._groups_in_category)
+        self.query = MetadataQuery(
+            core, Roster(core, lambda: self._tables), self.list_clients, self._all_groups, self._groups_in_category
+        )
         self._authenticator = Authenticator(ReverseLookup())
         self._dynamic: dict[str, MetadataGroup] = {}
         self._owners: dict[str, str | None] = {}

@@ -6,7 +6,7 @@ from typing import Any
 
 from bcfg2.server.plugin.services import CoreInterface
 from bcfg2.server.plugins.metadata.client import ClientMetadata
-from bcfg2.server.versioned import request_memo
+from bcfg2.server.plugins.metadata.roster import Roster
 
 logger = logging.getLogger("bcfg2.Metadata")
 
@@ -17,17 +17,20 @@ _MAX_REMEMBERED = 1000
 class MetadataQuery:
     """Questions about clients and groups; answers use complete metadata, connectors included.
 
-    What is worked out for a question is kept as long as the request.  No question makes a client known.
+    The metadata that is built for a question is kept as long as the request, the groups of all clients longer (see
+    :class:`~bcfg2.server.plugins.metadata.roster.Roster`).  No question makes a client known.
     """
 
     def __init__(
         self,
         core: CoreInterface,
+        roster: Roster,
         clients: Callable[[], list[str]],
         groups: Callable[[], list[str]],
         groups_in_category: Callable[[str], list[str]],
     ) -> None:
         self._core: Any = core
+        self._roster = roster
         self._warned: set[str] = set()
         #: The names of all known clients.
         self.all_clients = clients
@@ -43,29 +46,25 @@ class MetadataQuery:
 
     def all(self) -> list[ClientMetadata]:
         """The metadata of all clients."""
-        memo = request_memo()
-        key = ("metadata of all clients", self)
-        if key not in memo:
-            memo[key] = [self.by_name(name) for name in self.all_clients()]
-        return list(memo[key])
+        return list(self._roster.everybody())
 
     def by_groups(self, groups: Collection[str]) -> list[ClientMetadata]:
         """The metadata of clients that are in all GROUPS."""
-        wanted = self._names(groups)
-        return [metadata for metadata in self.all() if wanted <= metadata.groups]
+        return [self.by_name(name) for name in self.names_by_groups(groups)]
 
     def names_by_groups(self, groups: Collection[str]) -> list[str]:
         """The names of clients that are in all GROUPS."""
-        return [metadata.hostname for metadata in self.by_groups(groups)]
+        wanted = self._names(groups)
+        return [name for name, member in self._roster.members().items() if wanted <= member.groups]
 
     def by_profiles(self, profiles: Collection[str]) -> list[ClientMetadata]:
         """The metadata of clients that have any of PROFILES as their profile."""
-        wanted = self._names(profiles)
-        return [metadata for metadata in self.all() if metadata.profile in wanted]
+        return [self.by_name(name) for name in self.names_by_profiles(profiles)]
 
     def names_by_profiles(self, profiles: Collection[str]) -> list[str]:
         """The names of clients that have any of PROFILES as their profile."""
-        return [metadata.hostname for metadata in self.by_profiles(profiles)]
+        wanted = self._names(profiles)
+        return [name for name, member in self._roster.members().items() if member.profile in wanted]
 
     def by_profile(self, profile: str) -> list[ClientMetadata]:
         """The metadata of clients that have PROFILE as their profile."""

@@ -45,6 +45,7 @@ class Probes(DatabaseBacked, Probing, Connector, ClientRunHooks, DirectoryBacked
     ]
 
     __child__ = ProbeScript
+    announces_groups: ClassVar[bool] = True  # nobody else writes what clients have answered
     ignore = re.compile(rf"^({re.escape(STORAGE)}(\.broken-\d+)?|\.#.*|.*~|\..*\.(tmp|swp|swx))$")
 
     #: probe name -> the scripts of that name
