@@ -1,8 +1,6 @@
 """Plays the same load against the released server and against this tree, and prints how they compare."""
 
 import argparse
-import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -11,6 +9,7 @@ from pathlib import Path
 
 from benchmarks.comparison import configuration, differences
 from benchmarks.contenders import Contender, Running, ours, released, running
+from benchmarks.machine import machine
 from benchmarks.player import RUN, Result, draw, play
 from benchmarks.repository import TEMPLATES, Shape
 from tests.real.release import Unavailable
@@ -100,23 +99,6 @@ def _note_errors(results: list[Result], measured: Measured) -> None:
         measured.errors += result.errors.total()
         for text, count in result.errors.most_common(3):
             print(f"{count} x {text}", file=sys.stderr)
-
-
-def machine() -> str:
-    """The machine that everything, players included, runs on."""
-    model = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if line.startswith("model name")
-        ),
-        platform.machine(),
-    )
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return (
-        f"machine: {os.cpu_count()} processors ({model}), {memory:.0f} GiB, Linux {platform.release()},"
-        f" Python {platform.python_version()}"
-    )
 
 
 def report(results: dict[str, Measured]) -> None:
