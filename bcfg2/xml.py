@@ -175,11 +175,17 @@ class _Loader:
         href = include.get("href")
         if not href or include.get("xpointer"):
             raise XMLError(f"{where}: xi:include needs an href (and xpointer is not supported)")
-        found = [name for name in self._matches(href, path) if os.path.realpath(name) not in chain]
+        matches = self._matches(href, path)
+        found = [name for name in matches if os.path.realpath(name) not in chain]
         if not found:
             fallback = include.find(_FALLBACK)
             if fallback is None:
-                self.problems.append(f"{where}: nothing to include for {href}")
+                missing = (
+                    f"{matches[0]} would include itself by this, passed over"
+                    if matches
+                    else f"nothing to include for {href}"
+                )
+                self.problems.append(f"{where}: {missing}")
                 return "", []
             self.expand(fallback, path, chain, last=False)
             return fallback.text or "", list(fallback)

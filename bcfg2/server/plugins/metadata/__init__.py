@@ -12,6 +12,7 @@
       GroupsFile (groupsfile.py)    groups.xml, followed as it changes
         GroupTable (groups.py)      what it says: one immutable snapshot
           Memberships (closure.py)  how groups follow from other groups
+      faults.py                     what is wrong in the two files, for the log
       draw (drawing.py)             the groups as a drawing, for bcfg2-admin viz
       ClientMetadata (client.py)    what plugins and templates see of one client
       MetadataQuery (query.py)      what they may ask about the others

@@ -1,7 +1,7 @@
 """What clients.xml says: clients, their other names and their addresses, as one immutable snapshot."""
 
 import ipaddress
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -172,17 +172,3 @@ def canonical_address(address: str) -> str:
         return str(ipaddress.IPv6Address(address.partition("%")[0]))
     except ValueError:
         return address
-
-
-def faults(root: Element) -> Iterator[tuple[object, str]]:
-    """(line, what is wrong) for each element of a clients.xml that is not used as it stands."""
-    for element in root.iter("Client", "Alias"):
-        line, tag, name = element.sourceline, element.tag, element.get("name")
-        if not name:
-            yield line, f"<{tag}> without a name is ignored"
-        elif tag == "Client":
-            if not element.get("profile"):
-                yield line, f"client {name} has no profile"
-            if element.get("auth") and element.get("auth") not in AUTH_TYPES:
-                choices = ", ".join(AUTH_TYPES)
-                yield line, f"client {name} has auth={element.get('auth')!r}, taken for cert: use one of {choices}"

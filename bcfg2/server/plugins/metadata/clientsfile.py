@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from bcfg2.server.plugin import MetadataConsistencyError, MetadataRuntimeError
-from bcfg2.server.plugins.metadata.clients import REPLACEABLE, Client, ClientTable, client_of, faults
+from bcfg2.server.plugins.metadata.clients import REPLACEABLE, Client, ClientTable, client_of
 from bcfg2.server.plugins.metadata.editing import EditableFile, Overtaken, locked
+from bcfg2.server.plugins.metadata.faults import in_clients
 from bcfg2.server.plugins.metadata.snapshot import SnapshotFile
 from bcfg2.server.plugins.metadata.store import ClientStore
 from bcfg2.server.storage import SharedWriter
@@ -65,7 +66,7 @@ class ClientsFile(SnapshotFile, ClientStore):
     # reading
 
     def Index(self) -> None:
-        self.log_faults(faults)
+        self.log_faults(in_clients)
         table = ClientTable.of(self.xdata)
         self.forget_document()
         self._files, self._editable = (self.name, *self.extras), {}

@@ -75,14 +75,14 @@ class Suppressed:
 class Closed:
     """What follows from a set of groups.
 
-    `categories`: category -> the group that holds it.  `settled`: False if the rules contradict each other so that
-    groups come and go for ever.
+    `categories`: category -> the group that holds it.  `unsettled`: groups that come and go for ever, because the rules
+    contradict each other.
     """
 
     groups: frozenset[str]
     categories: Mapping[str, str]
     suppressed: tuple[Suppressed, ...] = ()
-    settled: bool = True
+    unsettled: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -125,22 +125,25 @@ class Memberships:
         current = frozenset(groups)
         held = dict(categories)
         suppressed: dict[str, Suppressed] = {}
-        settled = False
-        for _ in range(2 * len(self._order) + 2):
+        unsettled: frozenset[str] = frozenset()
+        limit = 2 * len(self._order) + 2
+        for number in range(limit):
             step = self._round(current, held, host)
             held |= step.taken
             held = {category: holder for category, holder in held.items() if holder not in step.removed}
             suppressed.update((item.group, item) for item in step.suppressed)
             before, current = current, current.union(step.added) - step.removed
             if current == before:
-                settled = True
+                unsettled = frozenset()
                 break
+            if 2 * number >= limit:  # what just takes long is over by now
+                unsettled |= current ^ before
         absent = tuple(
             item
             for item in suppressed.values()
             if item.group not in current and not self._is_negated(item.group, current, host)
         )
-        return Closed(current, held, absent, settled)
+        return Closed(current, held, absent, unsettled)
 
     def _round(self, current: frozenset[str], held: Mapping[str, str], host: str) -> _Round:
         """One round from the groups CURRENT.

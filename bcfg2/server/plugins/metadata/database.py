@@ -32,7 +32,8 @@ from bcfg2.server.database import Availability, DatabaseUnusable, SharedQuery
 from bcfg2.server.plugin import MetadataConsistencyError, MetadataRuntimeError
 from bcfg2.server.plugin.database import write_lock
 from bcfg2.server.plugin.services import CoreInterface
-from bcfg2.server.plugins.metadata.clients import Client, ClientTable, faults
+from bcfg2.server.plugins.metadata.clients import Client, ClientTable
+from bcfg2.server.plugins.metadata.faults import in_clients
 from bcfg2.server.plugins.metadata.models import MetadataBootstrapModel, MetadataClientModel
 from bcfg2.server.plugins.metadata.snapshot import SnapshotFile
 from bcfg2.server.plugins.metadata.store import ClientStore
@@ -76,7 +77,7 @@ class OptionsFile(SnapshotFile):
                     self.on_load(self)
 
     def Index(self) -> None:
-        self.log_faults(faults)
+        self.log_faults(in_clients)
         self.table = ClientTable.of(self.xdata)
         self.forget_document()
 

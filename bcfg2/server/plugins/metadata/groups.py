@@ -113,7 +113,7 @@ class _Collector:
             if element.tag == "Groups":
                 self.walk(element, conditions)
             elif not element.get("name"):
-                continue  # see faults()
+                continue  # see faults.py
             elif element.tag in ("Group", "Client"):
                 self._take(element, conditions, top)
             elif element.tag == "Bundle" and parent.tag == "Client":
@@ -198,7 +198,9 @@ class GroupTable:
         for name in profiles:
             group = self.groups.get(name)
             if group is None or not group.is_profile:
-                problem = "which is no profile group" if group else "which groups.xml does not declare"
+                problem = (
+                    'which is no profile group: set profile="true"' if group else "which groups.xml does not declare"
+                )
                 remarks.append((name, f"clients.xml gives it the profile {name}, {problem}"))
             category = group.category if group else None
             if category is not None and held.setdefault(category, name) != name:
@@ -226,20 +228,19 @@ class GroupTable:
         if profile is None:
             profile = min(groups & self._profiles.keys(), key=self._profiles.__getitem__, default=None)
         suppressed = (suppressed_remark(item.group, item.category, item.holder) for item in closed.suppressed)
-        endless = [] if closed.settled else [("", "groups.xml contradicts itself here: groups come and go for ever")]
+        endless = [endless_remark(closed.unsettled)] if closed.unsettled else []
         return Standing(groups, closed.categories, frozenset(bundles), profile, (*remarks, *suppressed, *endless))
-
-
-def faults(root: Element) -> Iterator[tuple[object, str]]:
-    """(line, what is wrong) for each element of a groups.xml that cannot be used."""
-    for element in root.iter("Group", "Client", "Bundle"):
-        if not element.get("name"):
-            yield element.sourceline, f"<{element.tag}> without a name is ignored with all that is in it"
 
 
 def suppressed_remark(name: str, category: str, holder: str) -> tuple[str, str]:
     """What to say of the group NAME, which a client is not in because HOLDER has the CATEGORY."""
     return name, f"not in group {name}: it is in {holder}, and there may be only one group of category {category}"
+
+
+def endless_remark(groups: frozenset[str]) -> tuple[str, str]:
+    """What to say of a client that GROUPS come to and leave for ever."""
+    names = ", ".join(sorted(groups))
+    return "", f'groups.xml contradicts itself, {names} come and go for ever: look for negate="true" around them'
 
 
 def _is_set(value: str | None) -> bool:

@@ -1,6 +1,7 @@
 """groups.xml, followed as it changes."""
 
-from bcfg2.server.plugins.metadata.groups import GroupTable, faults
+from bcfg2.server.plugins.metadata.faults import in_groups
+from bcfg2.server.plugins.metadata.groups import GroupTable
 from bcfg2.server.plugins.metadata.snapshot import SnapshotFile
 from bcfg2.server.versioned import Versioned
 
@@ -14,6 +15,7 @@ class GroupsFile(SnapshotFile):
     table: Versioned[GroupTable | None] = Versioned(None)
 
     def Index(self) -> None:
-        self.log_faults(faults)
-        self.table = GroupTable(self.xdata)
+        table = GroupTable(self.xdata)
+        self.log_faults(lambda sources: in_groups(sources, table.groups))
+        self.table = table
         self.forget_document()

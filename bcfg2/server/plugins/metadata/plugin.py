@@ -1,6 +1,7 @@
 """The plugin Metadata, over the files clients.xml and groups.xml, or the database and groups.xml."""
 
 import importlib
+import logging
 import re
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -221,7 +222,8 @@ class Metadata(DatabaseBacked, MetadataRole, ClientRunHooks):
                 if len(self._remarked) >= _MAX_REMARKED:
                     self._remarked.clear()
                 self._remarked.add((host, group))
-                self.logger.warning("%s: %s", host, text)
+                level = logging.WARNING if group else logging.ERROR  # what is about no group is about groups.xml
+                self.logger.log(level, "%s: %s", host, text)
 
     # identity
 

@@ -4,11 +4,12 @@ The states of all files that a document is made of are remembered, so that an ev
 the server's own writing, costs nothing.
 """
 
+import itertools
 import os
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 from bcfg2 import xml
@@ -23,7 +24,11 @@ _UNSURE: State = ("unsure",)
 #: Nanoseconds by which the clocks of file systems may differ from ours.
 _SKEW = 2_000_000_000
 
-Check = Callable[[xml.Element], Iterable[tuple[object, str]]]
+#: How many faults of a document are logged each time that it is read.
+_MAX_FAULTS = 50
+
+#: Finds faults in files, (path, root element): (place, what is wrong) for each.
+Check = Callable[[Sequence[tuple[str, xml.Element]]], Iterable[tuple[str, str]]]
 
 
 def state_of(path: str) -> State:
@@ -121,17 +126,18 @@ class SnapshotFile(XMLFileBacked):
         self.xdata = None
 
     def log_faults(self, check: Check) -> None:
-        """Log what CHECK finds: (line, what is wrong)."""
-        if next(iter(check(self.xdata)), None) is None:
+        """Log what CHECK finds in the files of the document."""
+        if next(iter(check([(self.name, self.xdata)])), None) is None:
             return
-        for path in (self.name, *self.extras):  # an element that was included does not tell its file
-            for line, text in self._faults(path, check):
-                self.logger.error("%s:%s: %s", path, line, text)
-                self._problems = [item for item in self._problems if (item.file, item.line) != (path, line)]
-
-    @staticmethod
-    def _faults(path: str, check: Check) -> list[tuple[object, str]]:
-        try:
-            return list(check(xml.parse_file(path)))
+        try:  # an element that was included does not tell its file
+            sources = [(path, xml.parse_file(path)) for path in (self.name, *self.extras)]
         except (OSError, xml.XMLError):
-            return []  # it has changed since it was read, there will be an event
+            return  # one has changed since it was read, there will be an event
+        found = iter(check(sources))
+        told = set()
+        for place, text in itertools.islice(found, _MAX_FAULTS):
+            self.logger.error("%s: %s", place, text)
+            told.add(place)
+        if more := sum(1 for _ in found):
+            self.logger.error("%s: %d faults more", self.name, more)
+        self._problems = [item for item in self._problems if f"{item.file}:{item.line}" not in told]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from bcfg2.server.plugins.metadata.clients import Client, ClientTable, canonical_address, client_of, faults
+from bcfg2.server.plugins.metadata.clients import Client, ClientTable, canonical_address, client_of
 
 
 def table(text):
@@ -98,15 +98,6 @@ def test_what_is_no_address_stays_as_it_is():
 
 def test_an_unknown_auth_is_taken_for_the_strictest():
     assert table('<Client name="a" profile="p" auth="password"/>').clients["a"].auth == "cert"
-
-
-def test_faults_are_told_with_their_lines():
-    root = etree.fromstring(
-        '<Clients>\n<Client profile="p"/>\n<Client name="a"/>\n<Client name="b" profile="p" auth="x"/>\n'
-        '<Client name="c" profile="p"><Alias/></Client>\n<Client name="d" profile="p" auth="cert"/>\n</Clients>'
-    )
-    assert [line for line, _ in faults(root)] == [2, 3, 4, 5]
-    assert list(ClientTable.of(root).clients) == ["a", "b", "c", "d"]
 
 
 # changes without reading anew

@@ -4,7 +4,7 @@ import pytest
 from lxml import etree
 
 from bcfg2.server.plugins.metadata import MetadataGroup
-from bcfg2.server.plugins.metadata.groups import GroupTable, faults
+from bcfg2.server.plugins.metadata.groups import GroupTable
 
 
 def table(text):
@@ -156,10 +156,6 @@ def test_elements_without_a_name_are_left_out_with_what_is_in_them():
     groups = GroupTable(etree.fromstring(BAD))
     assert set(groups.groups) == {"a", "b"}
     assert groups.initial(("a",), "h").groups == {"a", "b"}
-
-
-def test_elements_without_a_name_are_faults():
-    assert [line for line, _ in faults(etree.fromstring(BAD))] == [2, 3, 4]
 
 
 # definitions of connectors
