@@ -4,6 +4,7 @@ Many requests that change something at the same time share one write.  The files
 written, so what somebody else has changed there is kept, and comes into force together with the server's own change.
 """
 
+import errno
 import os
 import threading
 from collections.abc import Iterable, Mapping
@@ -24,6 +25,13 @@ from bcfg2.xml import XMLError, legal
 _ATTEMPTS = 10
 
 
+#: What to do, by the reason why a file cannot be written; {} is its folder.
+_ADVICE = {
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "let the user of the server write files in {}"),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room in {}"),
+}
+
+
 class _Action(Enum):
     ADD = "add"
     UPDATE = "update"
@@ -32,13 +40,13 @@ class _Action(Enum):
 
 @dataclass(slots=True)
 class _Edit:
-    """One change of one client, and how it went: the client as it is then, or an error."""
+    """One change of one client, and how it went: the client as it is then, or the error to raise."""
 
     action: _Action
     name: str
     attributes: Mapping[str, str] = field(default_factory=dict)
     client: Client | None = None
-    error: MetadataConsistencyError | None = None
+    error: MetadataConsistencyError | MetadataRuntimeError | None = None
 
 
 class ClientsFile(SnapshotFile, ClientStore):
@@ -125,13 +133,16 @@ class ClientsFile(SnapshotFile, ClientStore):
         try:
             with self.busy, locked(os.path.dirname(os.path.realpath(self.name))):
                 for _ in range(_ATTEMPTS):
-                    self.catch_up()
+                    if not self.is_current():
+                        self.reload()
+                    if not self._files:
+                        raise MetadataRuntimeError(f"{self.name} cannot be used as it is now; see the log")
                     try:
                         self._make(edits)
                         return
                     except Overtaken:
                         continue
-        except (OSError, XMLError) as err:
+        except OSError as err:
             raise MetadataRuntimeError(f"cannot change {self.name}: {err}") from err
         finally:
             self.core.share(self.name, *self.extras)
@@ -139,21 +150,31 @@ class ClientsFile(SnapshotFile, ClientStore):
         raise MetadataRuntimeError(f"cannot change {self.name}: it changes all the time")
 
     def _make(self, edits: list[_Edit]) -> None:
-        """Make EDITS, unless a file is found to be changed by somebody else: then :exc:`Overtaken`."""
+        """Make EDITS, unless a file is found to be changed by somebody else: then :exc:`Overtaken`.
+
+        A file that cannot be read or written costs only the edits that concern it.
+        """
         batch = _Batch(self, self._newest)
         try:
             for edit in edits:
                 edit.client = edit.error = None
                 batch.take(edit)
             for path, file in batch.files.items():
-                self.wrote(path, file.write())
+                try:
+                    self.wrote(path, file.write())
+                except OSError as err:
+                    batch.fail(path, err)
         except BaseException:
-            self.reload()  # some files may have been written, and in memory all are changed
+            self._start_over()
             raise
-        if batch.must_read:
-            self.reload()
-        else:
-            self._apply(batch.changes)
+        if batch.must_read and self._start_over():
+            return
+        self._apply({name: client for name, client in batch.changes.items() if name not in batch.failed})
+
+    def _start_over(self) -> bool:
+        """Read everything again, as files were written, or not, in ways that the state in memory does not tell."""
+        self._editable = {}
+        return self.reload()
 
     def _apply(self, changes: Mapping[str, Client]) -> None:
         """Bring CHANGES, which are on disk, into force."""
@@ -176,16 +197,27 @@ class ClientsFile(SnapshotFile, ClientStore):
         return file
 
     def homes(self, name: str) -> list[str]:
-        """The files that hold elements of the client NAME, which is known."""
+        """The files that hold elements of the client NAME, which is known; of those that can be read."""
         if len(self._files) == 1:
             return [self.name]
-        return [path for path in self._files if name in self.editable(path)]
+        found: list[str] = []
+        fault: OSError | XMLError | None = None
+        for path in self._files:
+            try:
+                if name in self.editable(path):
+                    found.append(path)
+            except (OSError, XMLError) as err:
+                fault = err
+        if fault is not None and not found:
+            raise fault
+        return found
 
 
 class _Batch:
     """Edits that are made together.
 
-    `changes`: name -> client afterwards.  `must_read`: whether the new state has to be read from the files.
+    `changes`: name -> client afterwards.  `failed`: names of clients whose file could not be written.  `must_read`:
+    whether the new state has to be read from the files.
     """
 
     def __init__(self, owner: ClientsFile, table: ClientTable) -> None:
@@ -193,12 +225,30 @@ class _Batch:
         self._table = table
         self._added: set[str] = set()
         self._removed: set[str] = set()
+        self._users: dict[str, list[_Edit]] = {}
         self.files: dict[str, EditableFile] = {}
         self.changes: dict[str, Client] = {}
+        self.failed: set[str] = set()
         self.must_read = False
 
     def take(self, edit: _Edit) -> None:
-        """Make one edit."""
+        """Make one edit, in memory."""
+        try:
+            self._take(edit)
+        except (OSError, XMLError) as err:
+            edit.error = MetadataRuntimeError(f"{self._owner.name} cannot be used as it is now, left alone: {err}")
+
+    def fail(self, path: str, err: OSError) -> None:
+        """The file PATH cannot be written because of ERR."""
+        advice = _ADVICE.get(err.errno or 0, "nothing was changed there").format(
+            os.path.dirname(os.path.realpath(path))
+        )
+        for edit in self._users[path]:
+            edit.error = MetadataRuntimeError(f"cannot write {path}: {err}: {advice}")
+            self.failed.add(self._table.canonical(edit.name))
+        self.must_read = True
+
+    def _take(self, edit: _Edit) -> None:
         if edit.action is _Action.REMOVE:
             self._remove(edit)
         else:
@@ -209,7 +259,7 @@ class _Batch:
             elif client is None:
                 edit.error = _unknown(edit.name)
             else:
-                edit.client = self._update(client, edit.attributes)
+                edit.client = self._update(client, edit)
 
     def _known(self, name: str) -> Client | None:
         if name in self._removed:
@@ -217,19 +267,23 @@ class _Batch:
         return self.changes.get(name) or self._table.clients.get(name)
 
     def _add(self, edit: _Edit) -> Client:
-        self._file(self._owner.name).add(edit.attributes)
+        file = self._file(self._owner.name, edit)
+        if edit.name in file and edit.name not in self._removed:  # in what is not in force, as another file is broken
+            file.update(edit.name, edit.attributes)
+        else:
+            file.add(edit.attributes)
         self._removed.discard(edit.name)
         self._added.add(edit.name)
         client = self.changes[edit.name] = client_of(edit.attributes.get)
         return client
 
-    def _update(self, client: Client, attributes: Mapping[str, str]) -> Client:
-        for file in self._holding(client.name):
-            file.update(client.name, attributes)
-        if not attributes.keys() <= REPLACEABLE:
-            self.must_read = True
+    def _update(self, client: Client, edit: _Edit) -> Client:
+        replaceable = edit.attributes.keys() <= REPLACEABLE
+        for file in self._holding(client.name, edit, must_read=not replaceable):
+            file.update(client.name, edit.attributes)
+        if not replaceable:
             return client
-        changed = client.with_attributes(attributes)
+        changed = client.with_attributes(edit.attributes)
         if changed != client:
             self.changes[client.name] = changed
         return changed
@@ -238,19 +292,23 @@ class _Batch:
         if self._known(edit.name) is None:
             edit.error = _unknown(edit.name)
             return
-        for file in self._holding(edit.name):
+        for file in self._holding(edit.name, edit, must_read=True):
             file.remove(edit.name)
         self.changes.pop(edit.name, None)
         self._removed.add(edit.name)
-        self.must_read = True
 
-    def _holding(self, name: str) -> Iterable[EditableFile]:
+    def _holding(self, name: str, edit: _Edit, *, must_read: bool) -> Iterable[EditableFile]:
+        """The files that hold the client NAME, to be changed by EDIT; MUST_READ: what they say then has to be read."""
+        if must_read and self._owner.broken:
+            raise XMLError("one of its files is broken, see the log")
+        self.must_read |= must_read
         paths = (self._owner.name,) if name in self._added else self._owner.homes(name)
-        return [self._file(path) for path in paths]
+        return [self._file(path, edit) for path in paths]
 
-    def _file(self, path: str) -> EditableFile:
+    def _file(self, path: str, edit: _Edit) -> EditableFile:
         if path not in self.files:
             self.files[path] = self._owner.editable(path)
+        self._users.setdefault(path, []).append(edit)
         return self.files[path]
 
 

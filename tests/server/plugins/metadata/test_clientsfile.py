@@ -382,12 +382,33 @@ def test_a_broken_file_is_left_alone(site, known):
     assert site.metadata().version is None
 
 
-def test_a_broken_included_file_stops_writing_too(including):
-    before = text(including)
+def test_a_broken_included_file_costs_only_its_own_clients(including):
+    """What the others say is written, and in force, before and after it is repaired."""
+    metadata, broken = including.core.metadata, "<Clients>"
+    including.write("Metadata/sites/paris.xml", broken)
+    metadata.set_version("gw", "1")
+    metadata.set_version("web2", "2")
+    assert including.metadata("new").profile == "basic"
+    for call in (
+        lambda: metadata.set_version("web1", "3"),
+        lambda: metadata.remove_client("gw"),
+        lambda: metadata.update_client("gw", {"uuid": "u"}),
+    ):
+        with pytest.raises(MetadataRuntimeError, match="left alone"):
+            call()
+    assert text(including, "sites/paris.xml") == broken
+    for _ in range(2):
+        assert [including.metadata(name).version for name in ("gw", "web2", "web1")] == ["1", "2", None]
+        assert {"web1", "new"} <= set(metadata.list_clients())
+        including.write("Metadata/sites/paris.xml", INCLUDING["Metadata/sites/paris.xml"])
+
+
+def test_a_client_that_waits_in_the_file_for_a_repair_is_not_added_twice(including):
     including.write("Metadata/sites/paris.xml", "<Clients>")
-    with pytest.raises(MetadataRuntimeError):
-        including.metadata("new")
-    assert text(including) == before
+    base = text(including).replace("</Clients>", '  <Client name="late" profile="web" uuid="u"/>\n</Clients>')
+    including.write("Metadata/clients.xml", base)
+    assert including.metadata("late").profile == "basic"
+    assert text(including).count("late") == 1
 
 
 def test_a_full_disk_is_told_and_changes_nothing(site, monkeypatch):
@@ -405,7 +426,7 @@ def test_a_full_disk_is_told_and_changes_nothing(site, monkeypatch):
     assert site.metadata().version == "1.4.0"
 
 
-def test_what_was_written_before_an_error_is_in_force(including, monkeypatch):
+def test_a_file_that_cannot_be_written_costs_only_its_own_clients(including, monkeypatch):
     """Two files are to be written, and the second cannot be."""
     atomic_replace = editing.atomic_replace
 
@@ -416,8 +437,9 @@ def test_what_was_written_before_an_error_is_in_force(including, monkeypatch):
 
     monkeypatch.setattr(editing, "atomic_replace", full)
     edits = [_Edit(_Action.UPDATE, name, {"version": "1"}) for name in ("gw", "web1")]
-    with pytest.raises(MetadataRuntimeError, match="No space left"):
-        including.core.metadata.clients_xml._write(edits)
+    including.core.metadata.clients_xml._write(edits)
+    assert edits[0].error is None
+    assert "No space left" in str(edits[1].error)
     assert including.metadata("gw").version == clients(including)["gw"].get("version") == "1"
     assert including.metadata("web1").version is None
 
