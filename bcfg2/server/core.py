@@ -68,7 +68,7 @@ from bcfg2.server.plugin.interfaces import Address, ClientAddress
 from bcfg2.server.plugin.services import introduce, using, withdraw
 from bcfg2.server.statistics import stats, track_statistics
 from bcfg2.server.storage import remove_leftovers
-from bcfg2.server.versioned import reading, request_memo, writing
+from bcfg2.server.versioned import generation, reading, request_memo, writing
 from bcfg2.xml import sort_xml
 
 __all__ = [
@@ -611,6 +611,8 @@ class NetworkCore(Core):
         CERT is the client's certificate as the ssl module gives it; without a CA it is not looked at.
         """
         with self.request():
+            if isinstance(address, ClientAddress):
+                address.generation = generation()
             try:
                 return bool(self.metadata.AuthenticateConnection(cert if self.ca else None, user, password, address))
             except (MetadataConsistencyError, MetadataRuntimeError) as err:
@@ -619,6 +621,15 @@ class NetworkCore(Core):
             except Exception:
                 self.logger.exception("Cannot authenticate %s from %s, denied", user, address[0])
                 return False
+
+    @contextlib.contextmanager
+    def answering(self, address: ClientAddress) -> Iterator[bool]:
+        """What is done inside of this, for the connection at ADDRESS, sees one state of the repository.
+
+        Gives whether this is still the state by which the connection was authenticated.
+        """
+        with self.request():
+            yield address.generation == generation()
 
     def dispatch(self, method: str, arguments: tuple[Any, ...], address: Address) -> Any:
         """Call the exposed or plugin method METHOD for the client at ADDRESS.

@@ -11,9 +11,11 @@
 
 The instance that is registered with the server decides everything else.  It has three methods:
 ``authenticate(cert, user, password, address)``, ``check_acls(address, method)`` and ``_dispatch(method, arguments,
-address)``; the last raises :exc:`xmlrpc.client.Fault` or any other exception.  It may have two more: ``page(path,
-address)`` gives a :class:`Page` or None for a GET request, before anybody is authenticated, and ``called(method,
-outcome, seconds, received, sent)`` is told of each request, see :data:`bcfg2.server.call_log.Observer`.
+address)``; the last raises :exc:`xmlrpc.client.Fault` or any other exception.  It may have more: ``page(path,
+address)`` gives a :class:`Page` or None for a GET request, before anybody is authenticated, ``called(method,
+outcome, seconds, received, sent)`` is told of each request, see :data:`bcfg2.server.call_log.Observer`, and
+``answering(address)`` is a context manager in which a call is checked and answered when its body is there; it gives
+whether ``authenticate`` would still say the same, otherwise that is called again.
 """
 
 import contextlib
@@ -396,9 +398,16 @@ class XMLRPCRequestHandler(SimpleXMLRPCRequestHandler):
             call.method, arguments = decode_call(body)
         except ValueError as err:
             raise Refusal(HTTPStatus.BAD_REQUEST, legal(str(err))) from None
-        with self._guarded(call):
+        with self._guarded(call), self._answering() as is_authenticated:
+            if not is_authenticated:  # the client may have been removed, or its password changed, meanwhile
+                self._authenticate(head, call)
             call.outcome, answer = self.server.answer(call.method, arguments, call)
         return Page(HTTPStatus.OK, "text/xml", answer, call.retry_after)
+
+    def _answering(self) -> contextlib.AbstractContextManager[bool]:
+        """What the call is answered in: it tells whether what was said of the credentials holds."""
+        answering = getattr(self.server.instance, "answering", None)
+        return contextlib.nullcontext(True) if answering is None else answering(self.client_address)
 
     def _page(self, head: Head, call: Call) -> Page | None:
         """What the instance has for a GET request."""
@@ -431,6 +440,8 @@ class XMLRPCRequestHandler(SimpleXMLRPCRequestHandler):
             yield
         except XMLRPCACLCheckException:
             raise Refusal(HTTPStatus.UNAUTHORIZED, "the access control list does not allow it", "denied") from None
+        except Refusal:
+            raise
         except Exception as err:
             logger.exception("%s failed for %s", legal(call.method) or "Authentication", call.client)
             raise Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, f"the server failed: {type(err).__name__}") from err

@@ -32,6 +32,8 @@ class ClientAddress(tuple[str, int]):
     client: str | None = None
     #: The canonical name of the client that the address was resolved to, for the log; None while nobody has asked.
     name: str | None = None
+    #: The generation of the repository (see :mod:`bcfg2.server.versioned`) by which it was authenticated last.
+    generation: int | None = None
 
 
 class Dependencies(NamedTuple):
