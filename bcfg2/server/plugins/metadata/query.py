@@ -17,8 +17,8 @@ _MAX_REMEMBERED = 1000
 class MetadataQuery:
     """Questions about clients and groups; answers use complete metadata, connectors included.
 
-    The metadata that is built for a question is kept as long as the request, the groups of all clients longer (see
-    :class:`~bcfg2.server.plugins.metadata.roster.Roster`).  No question makes a client known.
+    The metadata that is built for a question is kept as long as the request, the groups of all clients longer, where
+    it can be told what has changed since (``roster.py``).  No question makes a client known.
     """
 
     def __init__(
