@@ -22,6 +22,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(?!bcfg2\.).*"),
     ("py:class", r"bcfg2\..*\.[A-Z]"),
     ("py:class", r"bcfg2\.options\.types\..*"),
+    ("py:class", r"bcfg2\.server\.plugins\.metadata\.roster\.Roster"),
 ]
 
 html_theme = "alabaster"

@@ -119,6 +119,7 @@ class Probes(DatabaseBacked, Probing, Connector, ClientRunHooks, DirectoryBacked
 
     def catch_up(self) -> None:
         self.storage.catch_up()
+        self.core.metadata_cache.expire()
 
     def _allowed(self, groups: Iterable[str]) -> list[str]:
         patterns: Iterable[re.Pattern[str]] = self.settings.probes_allowed_groups
