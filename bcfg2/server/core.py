@@ -403,8 +403,11 @@ class Core(HasOptions, ConfigurationBuilder, ExposedMethods):
 
     # other processes that serve with this one, if there are any
 
-    def share(self, *paths: str) -> None:
-        """Have PATHS, which this process has written and has in force, in force in all processes."""
+    def share(self, *paths: str, told: bool = False) -> None:
+        """Have PATHS, which this process has written and has in force, in force in all processes.
+
+        TOLD: children need not be made to read them, because they were told by :meth:`tell_children`.
+        """
 
     def tell_children(self, owner: str, method: str, *args: Any) -> None:
         """Have METHOD of the plugin OWNER called with ARGS, in all children before their next work."""

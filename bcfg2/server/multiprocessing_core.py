@@ -210,13 +210,14 @@ class MultiprocessingCore(BuiltinCore):
             self.fam.AddMonitor(path, _Nobody())
             child.publish("announce", ([path],))
 
-    def share(self, *paths: str) -> None:
+    def share(self, *paths: str, told: bool = False) -> None:
         if self.child is not None:
             self.child.note_written(paths)
         elif self.children is not None:
             with self._newborn_lock:
                 self._as_loaded = False
-            self.children.announce(paths, _LOAD_LIMIT)
+            if not told:
+                self.children.announce(paths, _LOAD_LIMIT)
 
     def _take_written(self, child: Subscriber, paths: Sequence[str]) -> None:
         """Put what CHILD has written in force in all other processes."""
@@ -228,7 +229,7 @@ class MultiprocessingCore(BuiltinCore):
             self.fam.announce(paths, self.lock)
 
     def tell_children(self, owner: str, method: str, *args: Any) -> None:
-        if self.children is not None:
+        if self.child is None and self.children is not None:
             self.children.rpc_q.publish("call", (owner, method, args))
 
     # calls

@@ -15,7 +15,7 @@ from bcfg2.server.plugin import MetadataConsistencyError, MetadataRuntimeError
 from bcfg2.server.plugins.metadata.clients import REPLACEABLE, Client, ClientTable, client_of
 from bcfg2.server.plugins.metadata.editing import EditableFile, Overtaken, locked
 from bcfg2.server.plugins.metadata.faults import in_clients
-from bcfg2.server.plugins.metadata.snapshot import SnapshotFile
+from bcfg2.server.plugins.metadata.snapshot import SnapshotFile, State
 from bcfg2.server.plugins.metadata.store import ClientStore
 from bcfg2.server.storage import SharedWriter
 from bcfg2.server.versioned import Versioned, after_publish
@@ -145,7 +145,6 @@ class ClientsFile(SnapshotFile, ClientStore):
         except OSError as err:
             raise MetadataRuntimeError(f"cannot change {self.name}: {err}") from err
         finally:
-            self.core.share(self.name, *self.extras)
             self.core.metadata_cache.expire()
         raise MetadataRuntimeError(f"cannot change {self.name}: it changes all the time")
 
@@ -159,6 +158,7 @@ class ClientsFile(SnapshotFile, ClientStore):
             for edit in edits:
                 edit.client = edit.error = None
                 batch.take(edit)
+            known = {path: file.state for path, file in batch.files.items()}
             for path, file in batch.files.items():
                 try:
                     self.wrote(path, file.write())
@@ -166,10 +166,25 @@ class ClientsFile(SnapshotFile, ClientStore):
                     batch.fail(path, err)
         except BaseException:
             self._start_over()
+            self.core.share(self.name, *self.extras)
             raise
-        if batch.must_read and self._start_over():
-            return
-        self._apply({name: client for name, client in batch.changes.items() if name not in batch.failed})
+        changes = {name: client for name, client in batch.changes.items() if name not in batch.failed}
+        if not batch.must_read or not self._start_over():
+            self._apply(changes)
+        if not batch.must_read:
+            states = {path: (known[path], file.state) for path, file in batch.files.items()}
+            self.core.tell_children("Metadata", "take_written", changes, states)
+        self.core.share(self.name, *self.extras, told=not batch.must_read)
+
+    def take(self, changes: Mapping[str, Client], states: Mapping[str, tuple[State, State]]) -> None:
+        """Another process has made CHANGES in files; STATES: path -> the state before and after that."""
+        with self.busy:
+            if any(self.known_state(path) != before for path, (before, _after) in states.items()):
+                self.HandleEvent()
+                return
+            for path, (_before, after) in states.items():
+                self.wrote(path, after)
+            self._apply(changes)
 
     def _start_over(self) -> bool:
         """Read everything again, as files were written, or not, in ways that the state in memory does not tell."""

@@ -379,6 +379,13 @@ class Metadata(DatabaseBacked, MetadataRole, ClientRunHooks):
         """Read again which clients there are, if that may have changed."""
         self.store.catch_up()
 
+    def take_written(self, changes: Mapping[str, Client], states: Mapping[str, Any]) -> None:
+        """Another process has made CHANGES, see :meth:`ClientsFile.take`."""
+        self.clients_xml.take(changes, states)
+
+    def catch_up(self) -> None:
+        self.clients_xml.HandleEvent()
+
     def viz(
         self, hosts: bool, bundles: bool, key: bool, only_client: str | None, colors: Sequence[str] = COLORS
     ) -> str:

@@ -3,6 +3,7 @@
 import errno
 import itertools
 import os
+import pickle
 import threading
 from pathlib import Path
 
@@ -663,3 +664,48 @@ def test_what_changes_nothing_leaves_cached_metadata(tmp_path):
     site.core.metadata.set_profile("client.example.com", "basic", ClientAddress(("127.0.0.2", 1)))
     assert site.metadata() is kept
     site.stop()
+
+
+# several processes
+
+
+@pytest.fixture
+def processes(tmp_path, monkeypatch):
+    """Two cores over one repository, of which the second is told what the first one does as a child would be."""
+    first, second = Site(tmp_path, INCLUDING), Site(tmp_path, INCLUDING)
+    told = []
+
+    def tell(owner, method, *arguments):
+        told.append(pickle.loads(pickle.dumps(arguments)))
+        getattr(second.core.plugins[owner], method)(*told[-1])
+
+    monkeypatch.setattr(first.core, "tell_children", tell)
+    first.told = told
+    yield first, second
+    first.stop()
+    second.stop()
+
+
+def test_another_process_has_changes_in_force_without_reading(processes, readings):
+    first, second = processes
+    for site in processes:
+        site.core.metadata.clients_xml.catch_up()
+    readings.clear()
+    first.core.metadata.set_version("gw", "1")
+    first.core.metadata.set_version("web1", "2")
+    first.core.metadata.set_version("fresh", "3")
+    second.apply()
+    assert [second.metadata(name).version for name in ("gw", "web1", "fresh")] == ["1", "2", "3"]
+    assert len(first.told) == 3
+    assert readings == []
+    second.core.metadata.set_version("gw", "4")  # it goes on from there
+    assert clients(first)["gw"]["version"] == "4" and "fresh" in clients(first)
+
+
+def test_another_process_that_knows_another_state_reads_the_files(processes):
+    first, second = processes
+    path = first.repo / "Metadata/clients.xml"
+    path.write_text(text(first).replace("</Clients>", '<Client name="admin" profile="web"/></Clients>'))
+    first.core.metadata.set_version("gw", "1")
+    assert second.metadata("gw").version == "1"
+    assert second.metadata("admin").profile == "web"
