@@ -129,7 +129,7 @@ class Connector:
 
     #: Whether a client's groups change only when this plugin expires it in the core's `metadata_cache`.  If that holds
     #: for all connectors, what groups clients are in is kept for ``metadata.query`` even if metadata is not cached.
-    announces_groups: ClassVar[bool] = False
+    announces_groups: bool = False
 
     def get_additional_groups(self, metadata: ClientMetadata) -> Any:
         """Names of groups (or group objects) for the client."""

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 from bcfg2.server.plugin import Connector, Plugin, XMLFileBacked
 from bcfg2.server.plugin.services import CoreInterface
@@ -117,7 +117,7 @@ class PatternFile(XMLFileBacked):
 class GroupPatterns(Plugin, Connector):
     """Adds the groups whose patterns match the client's name (file ``GroupPatterns/config.xml``)."""
 
-    announces_groups: ClassVar[bool] = True
+    announces_groups = True
 
     def __init__(self, core: CoreInterface) -> None:
         super().__init__(core)

@@ -381,7 +381,8 @@ class Metadata(DatabaseBacked, MetadataRole, ClientRunHooks):
 
     def take_written(self, changes: Mapping[str, Client], states: Mapping[str, Any]) -> None:
         """Another process has made CHANGES, see :meth:`ClientsFile.take`."""
-        self.clients_xml.take(changes, states)
+        if isinstance(self.clients_xml, ClientsFile):
+            self.clients_xml.take(changes, states)
 
     def catch_up(self) -> None:
         self.clients_xml.HandleEvent()

@@ -45,7 +45,6 @@ class Probes(DatabaseBacked, Probing, Connector, ClientRunHooks, DirectoryBacked
     ]
 
     __child__ = ProbeScript
-    announces_groups: ClassVar[bool] = True  # nobody else writes what clients have answered
     ignore = re.compile(rf"^({re.escape(STORAGE)}(\.broken-\d+)?|\.#.*|.*~|\..*\.(tmp|swp|swx))$")
 
     #: probe name -> the scripts of that name
@@ -53,6 +52,7 @@ class Probes(DatabaseBacked, Probing, Connector, ClientRunHooks, DirectoryBacked
 
     def __init__(self, core: CoreInterface) -> None:
         DatabaseBacked.__init__(self, core)
+        self.announces_groups = not self._use_db  # which other servers may write
         self.storage = self._open_storage()
         DirectoryBacked.__init__(self, self.data)
 
