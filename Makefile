@@ -17,7 +17,7 @@ PYTHON = $(shell .ci/python)
 PYTHON_VERSION = $(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 # The other Pythons that are supported and found on this machine.
 OTHERS = $(foreach version,$(filter-out $(PYTHON_VERSION),3.11 3.12 3.13),$(if $(shell .ci/python $(version)),$(version)))
-WHAT_TO_INSTALL := pyproject.toml setup.py .ci/venv
+WHAT_TO_INSTALL := pyproject.toml setup.py .ci/venv .ci/services
 
 .PHONY: help demo serve test lint types unit docs package pythons bench clean
 .NOTPARALLEL:
@@ -78,6 +78,7 @@ $(VENV)/demo.stamp: $(WHAT_TO_INSTALL)
 
 $(VENV)/dev.stamp: $(WHAT_TO_INSTALL)
 	.ci/venv $(VENV) "$(PYTHON)" ".[dev]"
+	.ci/services $(BIN)/pip
 	@touch $@ $(VENV)/demo.stamp
 
 var/venv-%/test.stamp: $(WHAT_TO_INSTALL)

@@ -12,6 +12,7 @@
 `entryset`              folders and trees of such files
 `statistics`            the roles that take what clients report
 `dicts`                 values that are worked out when they are asked for
+`modules`               Python modules of the repository
 `helpers`               the building blocks above, as existing plugins import them
 `conditions`            conditional elements, decided once per distinct outcome
 `database`              plugins that keep data in the database
