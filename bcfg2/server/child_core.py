@@ -83,7 +83,7 @@ class ChildCore:
         self._builders = ThreadPoolExecutor(threads, thread_name_prefix="builder")
         self._loads: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         #: About what was loaded: to publish it as the state of a number, or, if a request is named, to load once more.
-        self._verdicts: queue.SimpleQueue[tuple[int | None, int]] = queue.SimpleQueue()
+        self._verdicts: queue.SimpleQueue[tuple[int | None, tuple[Any, ...]]] = queue.SimpleQueue()
         self._published = threading.Condition()
         self._state = core.state
 
@@ -113,9 +113,9 @@ class ChildCore:
         elif request.method == "announce":
             self._loads.put(lambda: self._answer(request, self._announce))
         elif request.method == "commit":
-            self._verdicts.put((None, *request.args))
+            self._verdicts.put((None, request.args))
         elif request.method == "again":
-            self._verdicts.put((request.number, 0))
+            self._verdicts.put((request.number, request.args))
         else:
             self._answer(request, getattr(self, f"_do_{request.method}"))
 
@@ -166,7 +166,7 @@ class ChildCore:
             except Exception:
                 logger.exception("%s: error while handling file events", self.name)
 
-    def _load(self, number: int | None, paths: Iterable[str] | None, revision: str) -> None:
+    def _load(self, number: int | None, paths: Iterable[str] | None) -> None:
         """Read what has changed at PATHS (None: anywhere), and answer what was seen.
 
         It is published when the main process says so, which may have it read again before.
@@ -177,10 +177,11 @@ class ChildCore:
                 wanted = core.fam.paths() if paths is None else paths
                 core.fam.look_at(wanted)
                 self._end.answer(number, Outcome(OK, core.fam.digests(wanted)))
-                core.revision = revision
-                number, state = self._verdicts.get()
+                number, verdict = self._verdicts.get()
                 if number is None:
                     break
+                (paths,) = verdict
+            state, core.revision = verdict
         with self._published:
             self._state = state
             self._published.notify_all()

@@ -158,9 +158,9 @@ class Children:
 
     # keeping in step
 
-    def load(self, paths: Iterable[str] | None, revision: str) -> "Loading":
+    def load(self, paths: Iterable[str] | None) -> "Loading":
         """Have all children read what has changed at PATHS (None: anywhere)."""
-        return Loading(self, "load", None if paths is None else list(paths), revision)
+        return Loading(self, "load", None if paths is None else list(paths))
 
     def announce(self, paths: Iterable[str], seconds: float, besides: Subscriber | None = None) -> None:
         """Have all children, BESIDES the one that has written them, put PATHS in force before this returns."""
@@ -267,14 +267,15 @@ class Loading:
                 self._owner.kill(child)
         return found
 
-    def again(self) -> None:
-        """Have them look once more."""
-        self._waits = [(child, _begun(child, "again", ())) for child, _ in self._waits]
+    def again(self, paths: Iterable[str] | None) -> None:
+        """Have them look once more, at PATHS (None: everywhere)."""
+        arguments = (None if paths is None else list(paths),)
+        self._waits = [(child, _begun(child, "again", arguments)) for child, _ in self._waits]
 
-    def commit(self, state: int) -> None:
-        """Have them publish it, as the repository's state of that number."""
+    def commit(self, state: int, revision: str) -> None:
+        """Have them publish it, as the repository's state of that number and of REVISION."""
         for child, _ in self._waits:
-            child.publish("commit", (state,))
+            child.publish("commit", (state, revision))
 
 
 def _begun(child: Subscriber, method: str, args: tuple[Any, ...]) -> Callable[[float | None], Any]:

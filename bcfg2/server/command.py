@@ -6,7 +6,7 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 #: Bytes that are kept of each output; the rest is read and dropped.
@@ -47,8 +47,12 @@ def run(
     max_output: int = MAX_OUTPUT,
     *,
     whole: bool = False,
+    folder: str | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Finished:
     """Run ARGV with STDIN (None: nothing) as its input, which it need not read.
+
+    FOLDER is its working directory and ENVIRONMENT its environment, both the server's by default.
 
     A program that somebody is just writing is waited for, for a moment.
 
@@ -57,7 +61,20 @@ def run(
     with its whole process group.
     """
     deadline = float("inf") if seconds is None else time.monotonic() + seconds
-    with _started(argv, subprocess.DEVNULL if stdin is None else subprocess.PIPE, deadline) as process:
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,
+            cwd=folder,
+            env=environment,
+        )
+
+    with _started(start, deadline) as process:
         try:
             stdout, stderr = _converse(process, stdin, deadline, max_output, whole)
             status = process.wait(None if seconds is None else max(0.0, deadline - time.monotonic()))
@@ -69,19 +86,12 @@ def run(
     return Finished(status, stdout, stderr)
 
 
-def _started(argv: Sequence[str], stdin: int, deadline: float) -> subprocess.Popen[bytes]:
-    """The program ARGV as a process, in a process group of its own."""
+def _started(start: Callable[[], subprocess.Popen[bytes]], deadline: float) -> subprocess.Popen[bytes]:
+    """What START makes of a program, which somebody may be writing just now."""
     give_up = min(deadline, time.monotonic() + _BUSY_FOR)
     while True:
         try:
-            return subprocess.Popen(
-                argv,
-                stdin=stdin,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                start_new_session=True,
-            )
+            return start()
         except OSError as err:
             if err.errno != errno.ETXTBSY or time.monotonic() > give_up:
                 raise

@@ -68,7 +68,8 @@ from bcfg2.server.plugin.interfaces import Address, ClientAddress
 from bcfg2.server.plugin.services import introduce, using, withdraw
 from bcfg2.server.statistics import stats, track_statistics
 from bcfg2.server.storage import remove_leftovers
-from bcfg2.server.versioned import generation, reading, request_memo, writing
+from bcfg2.server.versioned import follow, generation, reading, request_memo, writing
+from bcfg2.server.working_copy import WorkingCopy
 from bcfg2.xml import sort_xml
 
 __all__ = [
@@ -183,6 +184,7 @@ class Core(HasOptions, ConfigurationBuilder, ExposedMethods):
         self.metadata_cache = MetadataCache()
         self.passphrase_users = PassphraseUsers()
         self._connecting = _Connecting()
+        self._working_copy = WorkingCopy(self)
         #: Held while file events are handled.
         self.lock = threading.Lock()
         self.db_write_lock = threading.RLock()
@@ -436,10 +438,29 @@ class Core(HasOptions, ConfigurationBuilder, ExposedMethods):
         self.logger.info("Read %s again; plugins, addresses and TLS settings change at the next start", self.cfile)
 
     def handle_file_events(self) -> None:
-        """Apply all pending file events as one change."""
+        """Apply all pending file events, with the revision that they led to, as one change."""
+        self._working_copy.await_stillness()
         with self.lock, using(self), writing():
-            self._update_vcs_revision()
-            self.fam.handle_event_set()
+            self._apply_file_events()
+
+    def _apply_file_events(self, at_once: bool = False) -> None:
+        """Read what has changed, with AT_ONCE also that of a moment ago; the caller holds the lock and publishes."""
+        self._working_copy.read(lambda at_once: self.fam.handle_event_set(at_once=at_once), at_once)
+
+    @contextlib.contextmanager
+    def changing_repository(self) -> Iterator[None]:
+        """Whatever is changed in the repository inside of this comes into force at its end, as one change.
+
+        For a plugin that moves the working copy to another revision.  Requests go on with the state before.
+        """
+        with self.lock, using(self):
+            try:
+                yield
+            finally:
+                follow()  # what is changed is the newest state, not that of the request that does it
+                with writing():
+                    self.fam.rescan()
+                    self._apply_file_events(at_once=True)
 
     def _file_monitor_thread(self) -> None:
         """Apply file events batch by batch until the core stops."""
@@ -461,15 +482,18 @@ class Core(HasOptions, ConfigurationBuilder, ExposedMethods):
                 pass
 
     @track_statistics()
-    def _update_vcs_revision(self) -> None:
-        """Ask the first Version plugin that answers for the revision of the repository."""
+    def update_vcs_revision(self) -> bool:
+        """Ask the first Version plugin that answers for the revision of the repository; whether there is an answer."""
+        revision = "-1"
         for plugin in self.plugins_by_type(Version):
             try:
-                self.revision = plugin.get_revision()
-                return
+                revision = plugin.get_revision()
+                break
             except Exception as err:  # noqa: BLE001 - plugins are other people's code
                 self.logger.warning("Plugin %s cannot tell the revision: %s", plugin.name, err)
-                self.revision = "-1"
+        if revision != self.revision:
+            self.revision = revision
+        return revision != "-1"
 
     def _perflog_thread(self) -> None:
         """Log statistics periodically until the core stops."""

@@ -13,6 +13,7 @@ children read them, waits until each has seen the same, and then all publish it:
 of the repository it is to be answered from, so no client sees a change come and go.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -22,7 +23,7 @@ from bcfg2.log import Debuggable
 from bcfg2.options import FloatOption, IntOption, Options, types
 from bcfg2.server.builtin_core import BuiltinCore, at_least
 from bcfg2.server.child_core import ChildCore
-from bcfg2.server.children import Children
+from bcfg2.server.children import Children, Loading
 from bcfg2.server.database import close_db_connection
 from bcfg2.server.methods import exposed
 from bcfg2.server.nursery import Nursery
@@ -30,7 +31,7 @@ from bcfg2.server.plugin.interfaces import Address
 from bcfg2.server.plugin.services import using
 from bcfg2.server.rpc_queue import ChildEnd, RPCQueue, Subscriber, SubscriberGone
 from bcfg2.server.turns import NoWorker
-from bcfg2.server.versioned import Versioned, after_publish, assigned, writing
+from bcfg2.server.versioned import Versioned, after_publish, assigned
 from bcfg2.xml import tostring
 
 __all__ = ["ChildCore", "MultiprocessingCore", "RPCQueue"]
@@ -145,43 +146,23 @@ class MultiprocessingCore(BuiltinCore):
 
     # keeping children in step
 
-    def handle_file_events(self) -> None:
-        """Apply all pending file events as one change, here and in all children."""
-        children = self.children
-        if children is None:
-            super().handle_file_events()
+    def _apply_file_events(self, at_once: bool = False) -> None:
+        """Read what has changed, here and in all children."""
+        if self.children is None:
+            super()._apply_file_events(at_once)
             return
-        with self.lock, using(self), writing():
-            before = assigned()
-            self._update_vcs_revision()
-            paths = self.fam.take_noticed()
-            newborn = self._take_newborn()
-            loading = children.load(None if newborn else paths, self.revision)
-            if newborn:
-                paths = sorted(self.fam.paths())
-            handled = self.fam.look_at(paths)
-            for look in range(_LOOKS):
-                own = self.fam.digests(paths)
-                if all(_agree(own, other) for other in loading.seen(_LOAD_LIMIT)):
-                    break
-                if look:
-                    time.sleep(_PAUSE)
-                loading.again()
-                handled += self.fam.look_at(paths)
-            else:
-                loading.seen(_LOAD_LIMIT)
-                self.logger.warning(
-                    "Files change faster than they can be read; what children see may differ for a while"
-                )
-            if handled or assigned() > before:
-                self.state += 1
-            state = self.state
-            after_publish(lambda: self._commit(loading, state, newborn))
+        before = assigned()
+        batch = _Batch(self.fam, self.children, self._take_newborn())
+        after_publish(lambda: self._commit(batch))
+        self._working_copy.read(batch.look, at_once)
+        if batch.handled or assigned() > before:
+            self.state += 1
 
-    def _commit(self, loading: Any, state: int, newborn: list[Subscriber]) -> None:
+    def _commit(self, batch: "_Batch") -> None:
         assert self.children is not None
-        loading.commit(state)
-        for child in newborn:
+        if batch.loading is not None:
+            batch.loading.commit(self.state, self.revision)
+        for child in batch.newborn:
             self.children.adopt(child)
 
     def _take_newborn(self) -> list[Subscriber]:
@@ -290,6 +271,41 @@ class MultiprocessingCore(BuiltinCore):
                 answer[f"{child.name}:{short}"] = list(value)
                 _add_up(totals, short, list(value))
         return answer | {f"Total:{name}": value for name, value in totals.items()}
+
+
+class _Batch:
+    """Changes that this process and CHILDREN read; those of them that are NEWBORN look at everything."""
+
+    def __init__(self, fam: Any, children: Children, newborn: list[Subscriber]) -> None:
+        self._fam = fam
+        self._children = children
+        self.newborn = newborn
+        self.loading: Loading | None = None
+        self.handled = 0
+
+    def look(self, at_once: bool) -> None:
+        """Have all processes look at what was noticed until they have seen the same."""
+        paths = self._fam.take_noticed(at_once)
+        wanted = None if self.newborn else paths
+        if self.loading is None:
+            self.loading = self._children.load(wanted)
+        else:
+            self.loading.again(wanted)
+        if self.newborn:
+            paths = sorted(self._fam.paths())
+        self.handled += self._fam.look_at(paths)
+        for look in range(_LOOKS):
+            own = self._fam.digests(paths)
+            if all(_agree(own, other) for other in self.loading.seen(_LOAD_LIMIT)):
+                return
+            if look:
+                time.sleep(_PAUSE)
+            self.loading.again(wanted)
+            self.handled += self._fam.look_at(paths)
+        self.loading.seen(_LOAD_LIMIT)
+        logging.getLogger("bcfg2.MultiprocessingCore").warning(
+            "Files change faster than they can be read; what children see may differ for a while"
+        )
 
 
 class _Nobody:

@@ -220,18 +220,18 @@ class FileMonitor(Debuggable):
         """For how many seconds what was noticed is still to be left alone; zero or less if it can be looked at."""
         return min(self._last_notice + self.settle_time, self._first_notice + self.settle_limit) - time.monotonic()
 
-    def handle_event_set(self, lock: AbstractContextManager[Any] | None = None) -> int:
+    def handle_event_set(self, lock: AbstractContextManager[Any] | None = None, *, at_once: bool = False) -> int:
         """Handle all events as one change, holding LOCK; return how many there were.
 
-        What was noticed a moment ago is left for the next batch, as :meth:`wait` says.
+        What was noticed a moment ago is left for the next batch, as :meth:`wait` says, unless AT_ONCE.
         """
         with lock or nullcontext():
-            return self.look_at(self.take_noticed())
+            return self.look_at(self.take_noticed(at_once))
 
-    def take_noticed(self) -> list[str]:
+    def take_noticed(self, at_once: bool = False) -> list[str]:
         """The paths that are due to be looked at, which :meth:`look_at` is to be given now."""
         with self._lock:
-            if self._unsettled() > 0:
+            if self._unsettled() > 0 and not at_once:
                 return []
             paths = sorted(self._noticed)
             self._noticed.clear()

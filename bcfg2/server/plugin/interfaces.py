@@ -8,10 +8,11 @@ A plugin is given a role by inheriting its class, and may have any number.  Plug
 Two roles that have much to do by themselves, Statistics and ThreadedStatistics, are in `statistics`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
 
+from bcfg2.options import Option, PathOption
 from bcfg2.server.plugin.base import Plugin
 from bcfg2.server.plugin.exceptions import PluginInitError
 from bcfg2.server.plugin.services import CoreInterface
@@ -233,11 +234,16 @@ class Version(Plugin):
     #: What must exist below ``[server] vcs_root``; None: nothing.
     __vcs_metadata_path__: ClassVar[str | None] = None
     __rmi__: ClassVar[list[str]] = [*Plugin.__rmi__, "get_revision"]
+    options: ClassVar[list[Option]] = [
+        PathOption("server", "vcs_root", default="<repository>", help="Root of the working copy, for Version plugins")
+    ]
 
     def __init__(self, core: CoreInterface) -> None:
         super().__init__(core)
         root = Path(getattr(core.options, "server_vcs_root", None) or core.options.server_repository)
         marker = self.__vcs_metadata_path__
+        #: The top folder of the working copy.
+        self.vcs_root = str(root)
         #: The path of the version control system's own data, or None.
         self.vcs_path = str(root / marker) if marker else None
         if marker and not (root / marker).exists():
@@ -246,6 +252,17 @@ class Version(Plugin):
     def get_revision(self) -> str:
         """The revision, for people."""
         raise NotImplementedError
+
+    def head_files(self) -> Sequence[str]:
+        """Paths at one of which something changes whenever the revision does.
+
+        With them the plugin is asked for the revision at such a change only.  Have the file monitor watch them.
+        """
+        return ()
+
+    def is_moving(self) -> bool:
+        """Whether somebody is just moving the working copy to another revision."""
+        return False
 
 
 class PullSource:

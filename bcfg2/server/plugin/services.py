@@ -9,7 +9,7 @@ Threads that a plugin has started by itself get the core that loads plugins in t
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
 
@@ -51,6 +51,8 @@ class CoreInterface(Protocol):
     def tell_children(self, owner: str, method: str, *args: Any) -> None: ...
 
     def build_metadata(self, client_name: str, register: bool = True) -> Any: ...
+
+    def changing_repository(self) -> AbstractContextManager[None]: ...
 
 
 _current: ContextVar[CoreInterface] = ContextVar("bcfg2_core")
