@@ -16,4 +16,4 @@ class Hg(VersionCommand):
 
     def get_revision(self) -> str:
         """The number of the latest change set."""
-        return first_line(self.run("hg", "log", "--rev", "tip", "--template", "{rev}\n"))
+        return first_line(self.run("hg", "log", "--rev", "tip", "--template", "{rev}"))
