@@ -184,7 +184,7 @@ class Core(HasOptions, ConfigurationBuilder, ExposedMethods):
         self.metadata_cache = MetadataCache()
         self.passphrase_users = PassphraseUsers()
         self._connecting = _Connecting()
-        self._working_copy = WorkingCopy(self)
+        self._working_copy = WorkingCopy(self, lambda: self._update_vcs_revision())
         #: Held while file events are handled.
         self.lock = threading.Lock()
         self.db_write_lock = threading.RLock()
@@ -482,7 +482,7 @@ class Core(HasOptions, ConfigurationBuilder, ExposedMethods):
                 pass
 
     @track_statistics()
-    def update_vcs_revision(self) -> bool:
+    def _update_vcs_revision(self) -> bool:
         """Ask the first Version plugin that answers for the revision of the repository; whether there is an answer."""
         revision = "-1"
         for plugin in self.plugins_by_type(Version):

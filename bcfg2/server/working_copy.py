@@ -33,8 +33,10 @@ _TICK = 0.1
 class WorkingCopy:
     """Reads batches of changes of CORE's repository together with the revision that belongs to them."""
 
-    def __init__(self, core: Any) -> None:
+    def __init__(self, core: Any, ask: Callable[[], bool]) -> None:
+        """ASK takes the revision from the Version plugins and tells whether there is one."""
         self._core = core
+        self._ask = ask
         self._asked_at: Any = None  # the state of the Version plugins when they were asked last
 
     def await_stillness(self, deadline: float | None = None) -> None:
@@ -56,7 +58,7 @@ class WorkingCopy:
             before = self._state()
             look(at_once)
             if before is None or before != self._asked_at:
-                self._asked_at = before if self._core.update_vcs_revision() else None
+                self._asked_at = before if self._ask() else None
             if self._state() == before and not self._moves():
                 return
             if time.monotonic() >= deadline or self._core.terminate.is_set():

@@ -363,21 +363,23 @@ def test_files_that_change_while_they_are_read_are_read_again(
     assert state(site) == (moved[0], {"two"})
 
 
+@pytest.mark.parametrize("backend", ["builtin", "multiprocessing"])
 def test_a_server_process_follows_commits_and_updates(
-    repositories: Repositories, tmp_path: Path, certificate: Any
+    repositories: Repositories, tmp_path: Path, certificate: Any, backend: str
 ) -> None:
     pytest.importorskip("watchdog", reason="watchdog is not installed")
     folder = tmp_path / "process"
     folder.mkdir()
-    settings = {"server.repository": str(repositories.repo)}
+    settings = {"server.repository": str(repositories.repo), "server.backend": backend, "server.children": "2"}
     server = ServerProcess(folder, certificate, plugins="Metadata,Bundler,Git", settings=settings)
     with server:
         assert repositories.first in server.call("GetConfig")
         assert server.call("Git.Update") == 401
         second = repositories.push("two")
         assert server.call("Git.Update", source="127.0.0.1") is True
-        config = server.call("GetConfig")
-        assert second in config and 'mark="two"' in config and 'mark="one"' not in config
+        for _ in range(4):  # in the next, and in each child
+            config = server.call("GetConfig")
+            assert second in config and 'mark="two"' in config and 'mark="one"' not in config
         third = repositories.commit("note", {"README": "x"}, repositories.repo)
         await_condition(lambda: third in server.call("GetConfig"))
         assert server.call("Git.get_revision", source="127.0.0.1") == third
