@@ -44,7 +44,7 @@ def write_files(folder: Path, files: Mapping[str, str | bytes]) -> None:
 class Site:
     """A repository in TMP_PATH, and a core without a network over it.
 
-    FILES are added to, or replace, those of :data:`METADATA`.  PLUGINS is the option ``plugins``, CONF further text of
+    FILES are added to, or replace, those of METADATA.  PLUGINS is the option ``plugins``, CONF further text of
     the configuration file.  Changes made through the methods below are applied at once, as one batch of file events.
     """
 
@@ -54,10 +54,11 @@ class Site:
         files: Mapping[str, str | bytes] | None = None,
         plugins: str = "Metadata,Bundler",
         conf: str = "",
+        metadata: Mapping[str, str] = METADATA,
     ) -> None:
         self.repo = tmp_path / "repo"
         self.repo.mkdir(exist_ok=True)
-        write_files(self.repo, {**METADATA, **(files or {})})
+        write_files(self.repo, {**metadata, **(files or {})})
         self.conf = tmp_path / "bcfg2.conf"
         self.conf.write_text(
             f"[server]\nrepository = {self.repo}\nplugins = {plugins}\nfilemonitor = pseudo\n"

@@ -2,11 +2,18 @@
 
 import threading
 from copy import copy
-from typing import Any
+from typing import Any, NamedTuple
 
 from bcfg2.server import cache
 from bcfg2.server.metrics import Counter
-from bcfg2.server.versioned import after_publish, generation, newest_generation
+from bcfg2.server.versioned import Versioned, after_publish, generation, newest_generation
+
+
+class _Kept(NamedTuple):
+    """Metadata, and the `state` of the cache as the request saw it that has built them."""
+
+    metadata: Any
+    state: object
 
 #: How many clients' single expiries are told from each other; one more counts as an expiry of all.
 _MAX_EACH = 100_000
@@ -18,8 +25,13 @@ class MetadataCache(cache.Cache):
     What is expired while file changes are being applied is expired again when they have been published, because a
     request may have built it from the old state meanwhile.  For the same reason a result counts only if nothing that
     concerns this client was expired while it was being worked out (see :meth:`begin` and :meth:`store`), and if the
-    request that it comes from sees what was published before the last expiry.
+    request that it comes from sees what was published before the last expiry.  And it counts only for requests that see
+    the same expiries of all clients as the one that it comes from: others see the repository as it is before or after a
+    change that this one does not see.
     """
+
+    #: Another object after each expiry of all clients, from when the changes are published that are its reason.
+    _state: Versioned[object] = Versioned(None)
 
     def __init__(self) -> None:
         super().__init__("Metadata")
@@ -45,14 +57,15 @@ class MetadataCache(cache.Cache):
 
     def find(self, client: str) -> Any:
         """The metadata of CLIENT, or None; that is counted."""
-        found = self.get(client)
+        kept: _Kept | None = self.get(client)
+        found = kept.metadata if kept is not None and kept.state is self._state else None
         self.lookups.add("miss" if found is None else "hit")
         return found
 
     def store(self, client: str, metadata: Any, begun: int) -> None:
         """Keep METADATA of CLIENT, unless something that concerns it was expired since BEGUN."""
         if self._concerns(client) <= begun and self.is_abreast():
-            self[client] = metadata
+            self[client] = _Kept(metadata, self._state)
             if self._concerns(client) > begun:
                 super().expire(client)
 
@@ -75,6 +88,7 @@ class MetadataCache(cache.Cache):
         """Forget the client KEY, or all; return how many were forgotten."""
         number = super().expire(key)
         if key is None:
+            self._state = object()
             after_publish(self._expire_all)
         else:
             after_publish(lambda: self._expire_client(key))

@@ -1,8 +1,11 @@
 """Which events clear clients' metadata from the cache in which mode, and which do not."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from bcfg2.server.core import Core
+from bcfg2.server.versioned import writing
 from tests.support import METADATA, Site
 
 HOST, OTHER = "client.example.com", "other.example.com"
@@ -155,3 +158,35 @@ def test_a_change_counts_for_the_next_call_of_the_same_run(make):
         core.AssertProfile(ADDRESS, "second")
     with core.request():
         assert core.build_metadata(HOST).profile == "second"
+
+
+def in_another_thread(function, *arguments):
+    """What FUNCTION returns there."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+@pytest.mark.parametrize("mode", CACHING)
+def test_a_request_that_sees_the_state_before_a_change_is_given_nothing_that_was_built_after_it(make, mode):
+    site = make(mode)
+    with site.core.request():
+        in_another_thread(site.write, "Metadata/groups.xml", GROUPS.replace('name="base"', 'name="new"'))
+        assert in_another_thread(site.metadata).bundles == {"new"}
+        assert site.core.build_metadata(HOST).bundles == {"base"}
+    assert site.metadata().bundles == {"new"}
+
+
+@pytest.mark.parametrize("mode", CACHING)
+def test_a_request_that_sees_a_change_is_given_nothing_that_was_built_before_it(make, mode, monkeypatch):
+    site = make(mode)
+    site.metadata()
+    seen = []
+    dropped = site.core.metadata_cache._expire_all
+    # The moment between the publishing of a change and the dropping of what was built before it.
+    monkeypatch.setattr(
+        site.core.metadata_cache, "_expire_all", lambda: (seen.append(in_another_thread(site.metadata)), dropped())
+    )
+    with writing():
+        site.write("Metadata/groups.xml", GROUPS.replace('name="base"', 'name="new"'))
+        in_another_thread(site.metadata)  # put back what was built before
+    assert seen and all(metadata.bundles == {"new"} for metadata in seen)

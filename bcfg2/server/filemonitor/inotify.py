@@ -63,9 +63,8 @@ class Inotify(FileMonitor, FileSystemEventHandler):
         self._repository: str = options.server_repository
         self._observer: Any = None  # made at the start: a thread made before a daemon's fork cannot be started after it
         self._watches: dict[str, _Watch] = {}  # by folder
-        #: Folder -> monitored path -> the names in the folder that concern it; None: all.
-        self._dependents: dict[str, dict[str, frozenset[str | None]]] = {}
-        self._followed: dict[str, tuple[str, ...]] = {}  # monitored path -> folders
+        self._dependents: dict[str, frozenset[str]] = {}  # real path -> monitored paths that depend on it
+        self._followed: dict[str, tuple[str, ...]] = {}  # the other way round
         # Held by those who watch more.  Not by on_any_event(): the observer calls it holding a lock that they need.
         self._guard = threading.RLock()
 
@@ -74,8 +73,9 @@ class Inotify(FileMonitor, FileSystemEventHandler):
         observer.start()
         with self._guard:
             self._observer = observer
-            for folder in list(self._dependents):
-                self._watch(folder)
+            for place in list(self._dependents):
+                for folder in _folders_of(place):
+                    self._watch(folder)
 
     def shutdown(self) -> None:
         super().shutdown()
@@ -86,27 +86,24 @@ class Inotify(FileMonitor, FileSystemEventHandler):
             observer.join(2)
 
     def follow(self, path: str, links: list[str]) -> None:
-        names: dict[str, set[str | None]] = {}
-        for item in (path, *links):
-            for folder, name in _places_of(item):
-                names.setdefault(folder, set()).add(name)
-        folders = tuple(names)
+        places = tuple(dict.fromkeys(place for item in (path, *links) for place in _places_of(item)))
+        folders = dict.fromkeys(folder for place in places for folder in _folders_of(place))
         with self._guard:
             known = self._followed.get(path, ())
-            if not links and set(folders) <= set(known) and all(map(self._covered, folders)):
+            if not links and set(places) <= set(known) and all(map(self._covered, folders)):
                 return
-            self._followed[path] = folders
-            for folder in folders:
-                others = self._dependents.get(folder, {})
-                self._dependents[folder] = others | {path: others.get(path, frozenset()) | names[folder]}
-                if self._observer is not None:
+            self._followed[path] = places
+            for place in places:
+                self._dependents[place] = self._dependents.get(place, frozenset()) | {path}
+            if self._observer is not None:
+                for folder in folders:
                     self._watch(folder)
-            for folder in set(known).difference(folders):
-                left = {other: found for other, found in self._dependents[folder].items() if other != path}
+            for place in set(known).difference(places):
+                left = self._dependents[place] - {path}
                 if left:
-                    self._dependents[folder] = left
+                    self._dependents[place] = left
                 else:
-                    del self._dependents[folder]
+                    del self._dependents[place]
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Called by watchdog, in a thread of its own."""
@@ -121,16 +118,13 @@ class Inotify(FileMonitor, FileSystemEventHandler):
             for monitored in self._concerned(path, event.is_directory):
                 self.notice(monitored)
 
-    def _concerned(self, path: str, is_directory: bool) -> set[str]:
+    def _concerned(self, path: str, is_directory: bool) -> frozenset[str]:
         """The monitored paths that a change of PATH may be a change of."""
-        folder, name = os.path.split(path)
-        concerned = {
-            monitored for monitored, names in self._dependents.get(folder, {}).items() if None in names or name in names
-        }
-        concerned.update(self._dependents.get(path, ()))
+        nothing: frozenset[str] = frozenset()
+        concerned = self._dependents.get(os.path.dirname(path), nothing) | self._dependents.get(path, nothing)
         if is_directory:  # with all that is, or was, below it
             below = path + "/"
-            concerned.update(*(paths for item, paths in list(self._dependents.items()) if item.startswith(below)))
+            concerned = concerned.union(*(p for d, p in list(self._dependents.items()) if d.startswith(below)))
         return concerned
 
     def list_watches(self) -> list[str]:
@@ -190,11 +184,18 @@ def _identity(folder: str) -> tuple[int, int] | None:
     return (status.st_dev, status.st_ino) if stat.S_ISDIR(status.st_mode) else None
 
 
-def _places_of(path: str) -> Iterator[tuple[str, str | None]]:
-    """Where a change may concern PATH: real folders, and the name in each, or None where that is all that is in it.
+def _folders_of(place: str) -> Iterator[str]:
+    """The folders that report what happens to PLACE, a real path, or in it."""
+    if os.path.isdir(place):
+        yield place
+    if place != "/":
+        yield os.path.dirname(place)
 
-    These are the places of each link on the way, and where it ends; where PATH, or a folder that leads there, does not
-    exist, the nearest folder that does.
+
+def _places_of(path: str) -> Iterator[str]:
+    """The real paths on which PATH depends: each link on the way, and where it ends.
+
+    Where PATH, or a folder that leads there, does not exist: what is missing.
     """
     for _ in range(40):  # as many links as the kernel follows
         real = "/"
@@ -202,18 +203,15 @@ def _places_of(path: str) -> Iterator[tuple[str, str | None]]:
         while rest:
             step = os.path.join(real, rest[0])
             if os.path.islink(step):
-                yield real, rest[0]
+                yield step
                 target = os.path.join(real, os.readlink(step))
                 path = os.path.normpath(os.path.join(target, *rest[1:]))
                 break
             if not os.path.lexists(step):
-                yield real, rest[0]
+                yield step
                 return
             rest.pop(0)
             real = step
         else:
-            if os.path.isdir(real):
-                yield real, None
-            if real != "/":
-                yield os.path.split(real)
+            yield real
             return

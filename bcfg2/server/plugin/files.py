@@ -193,6 +193,11 @@ class XMLFileBacked(FileBacked):
             more = f" (more in {_places(first.file, others)})" if others else ""
             self.logger.warning("%s; the file is used as it is%s", first, more)
 
+    @property
+    def has_includes(self) -> bool:
+        """Whether what was read last included something, or would have, had it been there."""
+        return len(self._stamps) > 1
+
     def _follow(self, paths: tuple[str, ...]) -> None:
         """Notice changes of PATHS: what this file includes or would include."""
         self._stamps |= {path: _stamp(path, self._begun) for path in paths if path not in self._stamps}

@@ -54,14 +54,14 @@ class StructFile(XMLFileBacked):
         template = None
         if self.is_template():
             source: str | bytes
-            if self.extras:  # with what it includes, and with the Python code that stands in processing instructions
+            if self.has_includes:  # resolved, so that no request looks for them; with Python code in instructions
                 source = xml.tostring(xml.load(self.name, comments=True).root)
             else:  # as written, so that errors name the right lines
                 with open(self.name, "rb") as stream:
                     source = stream.read()
             encoding = self.core.options.components_encoding
             decrypt = decryption.text if decryption is not None else None
-            template = XMLTemplate(self.name, source, encoding, decrypt, as_written=not self.extras)
+            template = XMLTemplate(self.name, source, encoding, decrypt, as_written=not self.has_includes)
         self.template = template
         self.document = ConditionalDocument[Any](self.xdata, self._include_tests)
         found = decryption.cipher_texts if decryption is not None else {}

@@ -106,7 +106,7 @@ class LogicFile(StructFile):
     def Index(self) -> None:
         super().Index()
         if self.template is not None:
-            source = xml.tostring(self.xdata).encode() if self.extras else Path(self.name).read_bytes()
+            source = xml.tostring(self.xdata).encode() if self.has_includes else Path(self.name).read_bytes()
             events = XMLParser(io.BytesIO(source), filename=self.name)
             encoding = self.core.options.components_encoding
             stream = Stream(with_marks(events))

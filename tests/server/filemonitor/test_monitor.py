@@ -554,6 +554,42 @@ def test_inotify_makes_one_batch_of_changes_that_follow_each_other(inotify):
     assert owner.events == [(f"{number:02}", "created") for number in range(20)]
 
 
+def test_a_log_written_without_end_beside_a_monitored_file_puts_off_no_change(inotify, tmp_path):
+    monitor, repo = inotify
+    monitor.settle_time, monitor.settle_limit = 0.1, 3600.0
+    conf = tmp_path / "bcfg2.conf"
+    conf.write_text("1")
+    (repo / "sub").mkdir()
+    link = repo / "link"
+    link.symlink_to(tmp_path / "elsewhere")
+    owner = started(monitor, conf)
+    for path in (link, repo / "missing", repo / "sub"):
+        monitor.AddMonitor(path, owner)
+    monitor.handle_event_set()
+    enough = threading.Event()
+
+    def write() -> None:
+        with (tmp_path / "log").open("a") as log:
+            while not enough.wait(0.01):
+                print("line", file=log, flush=True)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for path, action in (
+            (conf, "changed"),
+            (tmp_path / "elsewhere", "created"),
+            (repo / "missing", "created"),
+            (repo / "sub/x", "created"),
+        ):
+            path.write_text("22")
+            told = {tmp_path / "elsewhere": str(link), repo / "sub/x": "x"}.get(path, str(path))
+            until(monitor, lambda told=told, action=action: (told, action) in owner.events)
+    finally:
+        enough.set()
+        writer.join()
+
+
 def test_wait_returns_false_after_shutdown(inotify):
     monitor, repo = inotify
     started(monitor, repo)

@@ -100,6 +100,15 @@ def test_a_template_with_includes_keeps_its_python_code(core: SmallCore) -> None
     assert [node.get("n") for node in file.XMLMatch(Client()).iter("e")] == ["7"]
 
 
+def test_a_file_that_a_template_would_include_counts_when_its_appearance_is_noticed(core: SmallCore) -> None:
+    file = structfile(core, f"<r {PY} {XI}><xi:include href='part.xml'/><e/></r>")
+    assert matching(file, Client()) == "<e/>"
+    core.write({"part.xml": "<p/>"})  # as in the middle of a batch of changes
+    assert matching(file, Client()) == "<e/>"
+    core.apply()
+    assert "<p/>" in matching(file, Client())
+
+
 def test_the_xml_declaration_of_a_template_tells_its_encoding(core: SmallCore) -> None:
     core.write({"f.xml": f"<?xml version='1.0' encoding='iso-8859-1'?><r {PY}>caf\xe9</r>".encode("latin-1")})
     file = core.make(StructFile, core.path("f.xml"), should_monitor=True)
