@@ -274,7 +274,7 @@ def _glob_folders(pattern: str) -> Iterator[str]:
 def tidy(root: Element) -> Element:
     """Drop white space between elements; the text of an element without children is kept exactly."""
     for node in root.iter(etree.Element):
-        if len(node):
+        if len(node) and any(map(is_element, node)):
             if node.text and not node.text.strip():
                 node.text = None
             for child in node:

@@ -113,6 +113,11 @@ def test_white_space_goes_between_elements_and_stays_in_them(tmp_path: Path) -> 
     assert text_of(xml.load(path)) == "<a><b>\n text </b><c> </c> kept <d/></a>"
 
 
+def test_white_space_beside_a_comment_that_is_kept_stays(tmp_path: Path) -> None:
+    path = write(tmp_path, {"a.xml": "<a>\n <b>\n<!-- c --> text</b>\n</a>"})
+    assert text_of(xml.load(path, comments=True)) == "<a><b>\n<!-- c --> text</b></a>"
+
+
 # includes
 
 

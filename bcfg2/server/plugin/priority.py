@@ -352,8 +352,14 @@ class PrioDir(PriorityFolder, Generator):
 
 def conflict(entry: xml.Element, found: list[Candidate]) -> str:
     """What to say of the candidates FOUND for ENTRY, which share the highest priority."""
-    sources = ", ".join(f"{item.file.name}:{item.element.sourceline}" for item in found)
+    sources = ", ".join(map(_place, found))
     return f"conflicting sources of priority {found[0].priority} for {entry.tag} {entry.get('name')}: {sources}"
+
+
+def _place(candidate: Candidate) -> str:
+    """Where CANDIDATE stands; what a template has made has no line."""
+    line = candidate.element.sourceline
+    return f"{candidate.file.name}:{line}" if line else candidate.file.name
 
 
 def with_name(text: str, name: str) -> str:

@@ -41,11 +41,16 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Content:
-    """The text of a file; whether it can be parsed, and whether, as the main file, it can be used."""
+    """The text of a file: whether it can be parsed, used as the main file, and compiled where that is a template."""
 
     text: str
     parses: bool = True
     usable: bool = True
+    compiles: bool = True
+
+    @property
+    def is_template(self) -> bool:
+        return PY in self.text
 
     @property
     def includes(self) -> list[str]:
@@ -263,7 +268,7 @@ def bad_priority(rng: random.Random) -> Content:
 def bad_template(rng: random.Random) -> Content:
     if rng.random() < 0.7:
         return bad_xml(rng)
-    return Content(f'<Bundle {PY}>{entry(rng)}<py:if test="1 +">{entry(rng)}</py:if></Bundle>', usable=False)
+    return Content(f'<Bundle {PY}>{entry(rng)}<py:if test="1 +">{entry(rng)}</py:if></Bundle>', compiles=False)
 
 
 # other files

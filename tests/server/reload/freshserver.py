@@ -1,6 +1,7 @@
 """A new server, in a process of its own, for the answers that a running one is held to."""
 
 import logging
+import re
 import shutil
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
@@ -53,6 +54,11 @@ def everything(core: Core, host: str) -> str:
         return "\n".join([*map(str, found), configuration(core, host)])
 
 
+def cut(answer: str, repository: Path) -> str:
+    """ANSWER without what differs between two servers that are the same: where they and their objects are."""
+    return re.sub("0x[0-9a-f]+", "0x", answer.replace(str(repository), "REPO"))
+
+
 class FreshServer:
     """Gives the answers of a new server with the settings CONF for any state of the files."""
 
@@ -62,7 +68,7 @@ class FreshServer:
         self._process = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
 
     def answers(self, readings: model.Readings) -> Answers:
-        """Host -> answer; paths of the repository are cut down to ``REPO``."""
+        """Host -> answer."""
         return self._process.submit(_answers, readings, self._conf, self._asked).result(60)
 
     def close(self) -> None:
@@ -76,7 +82,7 @@ def _answers(readings: model.Readings, conf: str, asked: str) -> Answers:
         model.write(readings, folder / "repo")
         site = Site(folder, {}, PLUGINS, conf, metadata={})
         ask = globals()[asked]
-        answers = {host: ask(site.core, host).replace(str(site.repo), "REPO") for host in HOSTS}
+        answers = {host: cut(ask(site.core, host), site.repo) for host in HOSTS}
         site.stop()
         return answers
     finally:

@@ -24,7 +24,9 @@ class Reading:
 
     @property
     def usable(self) -> bool:
-        return self.content.parses and self.content.usable and all(file.parses for file in self.included.values())
+        files = (self.content, *self.included.values())
+        compiles = not self.content.is_template or all(file.compiles for file in files)
+        return self.content.usable and compiles and all(file.parses for file in files)
 
 
 Readings = dict[str, Reading]

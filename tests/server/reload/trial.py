@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.server.reload import model
 from tests.server.reload.contents import HOSTS
 from tests.server.reload.edits import Disk
-from tests.server.reload.freshserver import PLUGINS, Answers, FreshServer, everything
+from tests.server.reload.freshserver import PLUGINS, Answers, FreshServer, cut, everything
 from tests.support import Site, await_condition
 
 Ask = Callable[[str], str]
@@ -171,9 +171,7 @@ def run(folder: Path, seed: int, more: Callable[[int], bool]) -> int:
     sys.setswitchinterval(0.0005)
     steps = 0
     try:
-        with Trial(
-            disk, fresh, lambda host: everything(site.core, host).replace(str(site.repo), "REPO"), site.apply
-        ) as trial:
+        with Trial(disk, fresh, lambda host: cut(everything(site.core, host), site.repo), site.apply) as trial:
             while more(steps):
                 steps += 1
                 trial.step()
