@@ -32,6 +32,9 @@ from bcfg2.server.versioned import Versioned, request_memo
 logger = logging.getLogger(__name__)
 
 _META = re.compile(r"[.^$*+?{}\[\]\\|()]")
+#: What stands for one character in a pattern whatever it is made of; and then a quantifier that gives nothing back.
+_CHARACTER = re.compile(r"\\.|\[\^?\]?[^\]]*\]", re.DOTALL)
+_POSSESSIVE = re.compile(r"[*+?}]\+")
 _NAME = re.compile(r"%(%|\{name\}|name)")
 
 #: How many entry names an index remembers the candidates of, and for how many outcomes.
@@ -44,6 +47,11 @@ class PriorityStructFile(StructFile):
 
     priority: Versioned[int] = Versioned(-1)
 
+    def __init__(self, name: str, should_monitor: bool = False, create: Any = None) -> None:
+        #: The names in it that something was said about since it was read.
+        self.remarked: set[str] = set()
+        super().__init__(name, should_monitor, create)
+
     def Index(self) -> None:
         text = self.xdata.get("priority")
         try:
@@ -53,6 +61,7 @@ class PriorityStructFile(StructFile):
                 f"line {self.xdata.sourceline}: <{self.xdata.tag}> needs an integer attribute priority, not {text!r}"
             ) from None
         super().Index()
+        self.remarked = set()
 
 
 class Candidate:
@@ -76,6 +85,12 @@ class Candidate:
             return self.element
         found: xml.Element = document.once("filtered", document.outcome(metadata), Selection.filtered)
         return found
+
+    @property
+    def place(self) -> str:
+        """Where the element stands; what a template has made has no line."""
+        line = self.element.sourceline
+        return f"{self.file.name}:{line}" if line else self.file.name
 
     def tests(self) -> Iterable[Test]:
         """All questions that decide whether, and with which children, the element is for a client."""
@@ -108,6 +123,14 @@ def candidates_of(root: xml.Element, file: PriorityStructFile) -> Iterable[Candi
                     stack.append((child, conditions))
 
 
+def _remark(candidate: Candidate, text: str) -> None:
+    """Warn that the name of CANDIDATE is odd; once for each reading of its file."""
+    name = candidate.element.get("name", "")
+    if name not in candidate.file.remarked:
+        candidate.file.remarked.add(name)
+        logger.warning("%s: the name %r of <%s> %s", candidate.place, name, candidate.element.tag, text)
+
+
 def _key(tag: str, name: str) -> tuple[str, str]:
     """Under what an entry is looked up: paths are equal without regard to slashes at their end."""
     return tag, (name.rstrip("/") or "/") if tag == "Path" else name
@@ -136,10 +159,10 @@ class CandidateIndex:
         try:
             self._patterns.setdefault(tag, []).append((re.compile(name), candidate))
         except re.error as err:
-            logger.warning(
-                "%s:%s: the name %r of <%s> is no regular expression (%s), it matches only itself",
-                candidate.file.name, candidate.element.sourceline, name, tag, err,
-            )  # fmt: skip
+            _remark(candidate, f"is no regular expression ({err}), it matches only itself")
+        else:
+            if _POSSESSIVE.search(_CHARACTER.sub("x", name)):
+                _remark(candidate, r"has a possessive quantifier: if a plus sign is meant, write \+")
 
     def find(self, tag: str, name: str) -> list[Candidate]:
         """The candidates for entries of this tag and name, whatever the client."""
@@ -352,14 +375,8 @@ class PrioDir(PriorityFolder, Generator):
 
 def conflict(entry: xml.Element, found: list[Candidate]) -> str:
     """What to say of the candidates FOUND for ENTRY, which share the highest priority."""
-    sources = ", ".join(map(_place, found))
+    sources = ", ".join(item.place for item in found)
     return f"conflicting sources of priority {found[0].priority} for {entry.tag} {entry.get('name')}: {sources}"
-
-
-def _place(candidate: Candidate) -> str:
-    """Where CANDIDATE stands; what a template has made has no line."""
-    line = candidate.element.sourceline
-    return f"{candidate.file.name}:{line}" if line else candidate.file.name
 
 
 def with_name(text: str, name: str) -> str:
