@@ -161,7 +161,7 @@ class FileMonitor(Debuggable):
         with self._lock:
             return [number for watched in self._watched.values() for number in watched.owners if number > first]
 
-    def forget(self, numbers: Collection[int]) -> None:
+    def forget(self, numbers: Iterable[int]) -> None:
         """Tell the owners of these registrations nothing more."""
         gone = set(numbers)
         with self._lock:
@@ -352,7 +352,9 @@ class FileMonitor(Debuggable):
     def _events(self, paths: list[str]) -> Iterator[tuple[Event, Any]]:
         """The events of PATHS, then those of new registrations, including any made while these are handled."""
         for path in paths:
-            watched = self._watched[path]
+            watched = self._watched.get(path)
+            if watched is None:
+                continue  # an owner has just forgotten it
             for filename, action in self._changes(path, watched):
                 for handle, owner in list(watched.owners.items()):
                     yield Event(handle, filename, action), owner
@@ -362,7 +364,9 @@ class FileMonitor(Debuggable):
             if not new:
                 return
             for path, handle in new:
-                watched = self._watched[path]
+                watched = self._watched.get(path)
+                if watched is None or handle not in watched.owners:
+                    continue
                 others = {number: owner for number, owner in watched.owners.items() if number != handle}
                 for filename, action in self._changes(path, watched):
                     for number, owner in others.items():

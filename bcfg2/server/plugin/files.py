@@ -109,7 +109,7 @@ class XMLFileBacked(FileBacked):
 
     def __init__(self, name: str, should_monitor: bool = False, create: Any = None) -> None:
         super().__init__(name)
-        self._watched: set[str] = set()
+        self._watched: dict[str, int] = {}  # path -> what AddMonitor returned
         self._stamps: dict[str, Any] = {}  # of all that the last reading has looked at
         self._begun = 0  # when that was
         self._problems: list[Problem] = []  # what the schema had against what was read last
@@ -134,8 +134,12 @@ class XMLFileBacked(FileBacked):
     def add_monitor(self, path: str) -> None:
         """Read the file again whenever PATH changes."""
         if path not in self._watched:
-            self._watched.add(path)
-            self.fam.AddMonitor(path, self)
+            self._watched[path] = self.fam.AddMonitor(path, self)
+
+    def forget(self) -> None:
+        """Follow no file any more: this object has left the folder that it belonged to."""
+        self.fam.forget(self._watched.values())
+        self._watched = {}
 
     def HandleEvent(self, event: Any = None) -> None:
         action = "changed" if event is None else event.code2str()
@@ -365,12 +369,18 @@ class DirectoryBacked(Debuggable):
                 del self._folders[handle]
         for path in list(self._unusable):
             if path == relative or path.startswith(below):
-                del self._unusable[path]
+                _forget(self._unusable.pop(path))
         if gone:
             entries = private_copy(self, "entries")
             for path in gone:
-                del entries[path]
+                _forget(entries.pop(path))
             before_publish(self.on_change)
+
+
+def _forget(child: Any) -> None:
+    """Have CHILD, whose file is gone, told nothing of what that included."""
+    if isinstance(child, XMLFileBacked):
+        child.forget()
 
 
 class XMLDirectoryBacked(DirectoryBacked):

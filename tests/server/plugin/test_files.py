@@ -349,6 +349,28 @@ def test_a_broken_file_that_is_deleted_is_forgotten_and_may_come_back_whole(core
     assert {path for path, _ in folder} == {"a.xml", "x/b.xml", "c.xml"}
 
 
+def test_a_file_that_is_gone_follows_its_includes_no_more(core: SmallCore, caplog: pytest.LogCaptureFixture) -> None:
+    text = f"<r {XI}><xi:include href='../i.xml'/></r>"
+    core.write({"d/a.xml": text, "i.xml": "<i/>"})
+    folder = core.make(Folder, core.path("d"))
+    for _ in range(3):
+        core.delete("d/a.xml")
+        assert core.path("i.xml") not in core.fam.list_event_handlers()
+        core.change({"d/a.xml": text})
+    core.change({"d/a.xml": "<r>"})
+    core.change({"i.xml": "<j/>", "d/a.xml": text})
+    caplog.clear()
+    core.change({"i.xml": "<i>"})
+    assert len(caplog.records) == 1
+    core.delete("d/a.xml")  # with a file that it includes in one batch
+    core.change({"i.xml": "<k/>", "d/a.xml": text})
+    (core.repo / "i.xml").unlink()
+    core.delete("d/a.xml")
+    assert len(folder) == 0
+    core.change({"i.xml": "<l/>", "d/a.xml": text})
+    assert [node.tag for node in folder["a.xml"].xdata] == ["l"]
+
+
 def test_every_kind_of_change_is_told_once_at_the_end(core: SmallCore) -> None:
     folder = core.make(Folder, core.path("d"))
     core.change({"d/a.xml": "<r/>", "d/b.xml": "<r/>"})
