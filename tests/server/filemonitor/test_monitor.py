@@ -523,6 +523,20 @@ def test_inotify_notices_changes_behind_a_link_that_leads_out_of_the_repository(
     until(monitor, lambda: ("link", "changed") in owner.events)
 
 
+def test_inotify_follows_a_link_to_where_it_leads_now(inotify, tmp_path):
+    monitor, repo = inotify
+    for name in ("one", "two"):
+        (tmp_path / name).write_text("1")
+    link = repo / "link"
+    link.symlink_to(tmp_path / "one")
+    owner = started(monitor, link)
+    (repo / "new").symlink_to(tmp_path / "two")
+    (repo / "new").replace(link)
+    until(monitor, lambda: owner.take())
+    (tmp_path / "two").write_text("22")
+    until(monitor, lambda: (str(link), "changed") in owner.events)
+
+
 def test_inotify_notices_that_the_repository_is_a_link_to_another_release(tmp_path):
     pytest.importorskip("watchdog")
     for number in (1, 2):
