@@ -24,6 +24,9 @@ _LIMITS = Limits()
 #: Seconds without a turn of the loop that accepts connections after which it counts as hanging.
 _PATIENCE = 10.0
 
+#: Seconds after which a signal is seen that came just when the main thread began to wait, and so did not wake it.
+_SIGNAL_CHECK = 1.0
+
 
 def at_least(low: float, parse: Callable[[str], float]) -> Callable[[str], float]:
     """PARSE for values of LOW or more."""
@@ -171,7 +174,8 @@ class BuiltinCore(NetworkCore):
         systemd.notify("READY=1", f"STATUS=Serving on {host} port {port}")
         watchdog = systemd.Watchdog(self._what_hangs)
         watchdog.start()
-        self.terminate.wait()
+        while not self.terminate.wait(_SIGNAL_CHECK):
+            pass
         self.logger.info("Stopping")
         systemd.notify("STOPPING=1", "STATUS=Stopping")
         watchdog.stop()
