@@ -110,7 +110,7 @@ class LogicFile(StructFile):
             events = XMLParser(io.BytesIO(source), filename=self.name)
             encoding = self.core.options.components_encoding
             stream = Stream(with_marks(events))
-            self.template = XMLTemplate(self.name, stream, encoding, as_written=not self.extras)
+            self.template = XMLTemplate(self.name, stream, encoding, as_written=not self.has_includes)
         self.remarked = set()
         self.core.metadata_cache.expire()
 
