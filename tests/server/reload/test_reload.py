@@ -27,7 +27,7 @@ pytest.importorskip("jinja2", reason="the repository has Jinja2 templates in it:
 SEED = int(os.environ.get("BCFG2_TEST_SEED", "5"))
 
 #: How long to go on, in seconds; the first repository and the two servers are made on top of that.
-SECONDS = float(os.environ.get("BCFG2_RELOAD_SECONDS", "2.5"))
+SECONDS = float(os.environ.get("BCFG2_RELOAD_SECONDS", "1.5"))
 
 
 def test_every_answer_is_that_of_a_new_server_before_or_after_the_change(tmp_path: Path) -> None:
