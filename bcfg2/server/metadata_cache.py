@@ -15,6 +15,7 @@ class _Kept(NamedTuple):
     metadata: Any
     state: object
 
+
 #: How many clients' single expiries are told from each other; one more counts as an expiry of all.
 _MAX_EACH = 100_000
 

@@ -15,6 +15,7 @@ from bcfg2.server.builtin_core import BuiltinCore
 from bcfg2.server.core import Core
 from bcfg2.server.monitoring import networks
 from bcfg2.server.plugin.interfaces import ClientAddress
+from bcfg2.server.ssl_server import Page
 from bcfg2.server.storage import SharedWriter
 from tests.support import METADATA, ServerProcess, await_condition, free_port, insecure, write_files
 
@@ -116,20 +117,20 @@ def test_what_is_no_network_ends_the_start_with_its_name(tmp_path):
 def test_other_paths_are_no_pages_and_a_query_does_not_matter(run):
     core = run()
     assert core.page("/", LOCAL) is core.page("/RPC2", LOCAL) is core.page("/metrics/", LOCAL) is None
-    assert core.page("/healthz?verbose=1", LOCAL) == (200, "text/plain; charset=utf-8", b"ok\n")
+    assert core.page("/healthz?verbose=1", LOCAL) == Page(200, "text/plain; charset=utf-8", b"ok\n")
 
 
 def test_ready_says_why_not(run):
     core = run()
-    assert core.page("/readyz", LOCAL)[::2] == (200, b"ready\n")
+    assert core.page("/readyz", LOCAL)[:3:2] == (200, b"ready\n")
     assert numbers(core)["bcfg2_ready",] == 1
     core._loaded.clear()
-    assert core.page("/readyz", LOCAL)[::2] == (503, b"the repository is being read\n")
+    assert core.page("/readyz", LOCAL)[:3:2] == (503, b"the repository is being read\n")
     assert numbers(core)["bcfg2_ready",] == 0
     assert core.page("/healthz", LOCAL).status == 200
     core._loaded.set()
     core.terminate.set()
-    assert core.page("/readyz", LOCAL)[::2] == (503, b"stopping\n")
+    assert core.page("/readyz", LOCAL)[:3:2] == (503, b"stopping\n")
 
 
 def test_a_server_that_accepts_no_connections_is_not_ready(run, monkeypatch):
