@@ -112,8 +112,14 @@ def create_unfinished(folder: str | os.PathLike[str], name: str) -> tuple[int, s
     return tempfile.mkstemp(prefix=f"{_PREFIX}{name}.", suffix=_SUFFIX, dir=folder)
 
 
+def unfinished_name(path: str, kind: str) -> str:
+    """A path beside PATH, with the word KIND in its name, which nobody takes for a file of the repository."""
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f"{_PREFIX}{name}.{kind}{_SUFFIX}")
+
+
 def is_unfinished(name: str) -> bool:
-    """Whether a file of this NAME comes from :func:`create_unfinished`."""
+    """Whether a file of this NAME comes from :func:`create_unfinished` or :func:`unfinished_name`."""
     return name.startswith(_PREFIX) and name.endswith(_SUFFIX)
 
 
