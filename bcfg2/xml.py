@@ -305,6 +305,11 @@ def attributes(element: Element) -> dict[str, str]:
     return {str(name): str(value) for name, value in element.attrib.items()}
 
 
+def whole_text(element: Element) -> str:
+    """The text of ELEMENT with that of all elements in it, comments left out."""
+    return str(etree.XPath("string()")(element))
+
+
 def is_element(node: Any) -> bool:
     """Whether NODE is an element, not a comment or a processing instruction."""
     return isinstance(node.tag, str)

@@ -8,6 +8,7 @@ that exist.
 
 import importlib
 import pkgutil
+from dataclasses import replace
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
@@ -16,7 +17,7 @@ from sphinx.application import Sphinx
 
 import bcfg2.server.plugins
 from bcfg2.bcfg2_server import OPTIONS
-from bcfg2.options import Option
+from bcfg2.options import ComponentOption, Option, SectionsOption
 from bcfg2.options.registry import Registry
 from bcfg2.server.filemonitor import FileMonitor
 from bcfg2.server.multiprocessing_core import MultiprocessingCore
@@ -38,7 +39,18 @@ def declared() -> list[Option]:
     registry.add(OPTIONS)
     for component in (MultiprocessingCore, FileMonitor, *plugins()):
         registry.add(component.options)
-    return list(registry.options.values())
+    handlers = registry.options["cfg_handlers"]
+    assert isinstance(handlers, ComponentOption)
+    for name in handlers.default:
+        registry.add(handlers.find(name).options)
+    return [part for option in registry.options.values() for part in _parts(option)]
+
+
+def _parts(option: Option) -> list[Option]:
+    """OPTION; of one that stands for many sections its parts, as they are in the section called ``default``."""
+    if not isinstance(option, SectionsOption):
+        return [option]
+    return [replace(part, section=option.section.replace("*", "default"), dest="") for part in option.options]
 
 
 def in_section(section: str) -> list[Option]:

@@ -59,7 +59,7 @@ from bcfg2.server.plugin.interfaces import (
 )
 from bcfg2.server.plugin.priority import Candidate, PrioDir, PriorityFolder, PriorityStructFile
 from bcfg2.server.plugin.specific import BestMatch, SpecificData, Specificity, parse_specific, split_specific
-from bcfg2.server.plugin.structfile import InfoXML, StructFile
+from bcfg2.server.plugin.structfile import InfoXML, StrictStructFile, StructFile
 from bcfg2.server.statistics import track_statistics
 
 __all__ = [
@@ -102,6 +102,7 @@ __all__ = [
     "Specificity",
     "SpecificityError",
     "Statistics",
+    "StrictStructFile",
     "StructFile",
     "Structure",
     "StructureValidator",

@@ -54,6 +54,8 @@ class CoreInterface(Protocol):
 
     def changing_repository(self) -> AbstractContextManager[None]: ...
 
+    def Bind(self, entry: Any, metadata: Any) -> None: ...
+
 
 _current: ContextVar[CoreInterface] = ContextVar("bcfg2_core")
 _of_process: list[CoreInterface] = []  # the last one counts

@@ -128,23 +128,18 @@ def add_variables(variables: dict[str, Any], more: Mapping[str, Any], source: st
             variables[name] = value
 
 
-class InfoXML(StructFile):
-    """An ``info.xml``: attributes for the files of its folder.
+class StrictStructFile(StructFile):
+    """An XML file that says how the entries of its folder are made; while it is broken, they fail.
 
-    The further conditional element ``Path`` compares its name with the entry's true name (``realname``, else ``name``).
-    A file that becomes broken makes entries fail: old attributes could be the very thing that the change takes away.
-    So does one in which a word is misspelt or a mode is none: the file could be readable by more people than is meant.
+    What a broken file said before could be the very thing that the change takes away.  So they do if a word in it is
+    misspelt: a condition or a restriction could be meant.
     """
-
-    schema = "info"
-    encryption = False
-    _include_tests = {**STANDARD_TESTS, "Path": ByName(lambda name, _metadata, entry: name == entry_name(entry))}
 
     #: Why the file cannot be used.
     problem: Versioned[str] = Versioned("it has not been read")
 
     def refuses(self, problem: Problem) -> bool:
-        return bool(problem.meant) or problem.fault is Fault.ELEMENT or problem.attribute == "mode"
+        return bool(problem.meant) or problem.fault is Fault.ELEMENT
 
     def reload(self) -> bool:
         """Read the file; on an error log it and return False.  Only what cannot be read leaves the old content."""
@@ -165,14 +160,37 @@ class InfoXML(StructFile):
         self.report()
         return True
 
+    def select(self, metadata: Any, *further: Any) -> Selection:
+        self.check_usable()
+        return super().select(metadata, *further)
+
+    def check_usable(self) -> None:
+        """Raise PluginExecutionError while the file is broken."""
+        if self.template is None and self.document is None:
+            raise PluginExecutionError(f"{self.name} cannot be used: {self.problem}")
+
+
+class InfoXML(StrictStructFile):
+    """An ``info.xml``: attributes for the files of its folder.
+
+    The further conditional element ``Path`` compares its name with the entry's true name (``realname``, else ``name``).
+    A mode that is none makes entries fail: the file could be readable by more people than is meant.
+    """
+
+    schema = "info"
+    encryption = False
+    _include_tests = {**STANDARD_TESTS, "Path": ByName(lambda name, _metadata, entry: name == entry_name(entry))}
+
+    def refuses(self, problem: Problem) -> bool:
+        return super().refuses(problem) or problem.attribute == "mode"
+
     def info(self, entry: xml.Element, metadata: Any) -> xml.Element:
         """The ``Info`` element that applies, shared: not to be changed.  PluginExecutionError where none does."""
         if self.template is not None:
             found = _first_info(self.select(metadata, entry), self.name)
         else:
+            self.check_usable()
             document = self.document
-            if document is None:
-                raise PluginExecutionError(f"{self.name} cannot be used: {self.problem}")
             found = document.once("info", document.outcome(metadata, entry), lambda s: _first_info(s, self.name))
         if found is None:
             raise PluginExecutionError(f"no Info element of {self.name} applies to {metadata.hostname}")

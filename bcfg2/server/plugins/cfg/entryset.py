@@ -91,17 +91,18 @@ class CfgEntrySet(EntrySet):
         self.bind_info_to_entry(entry, metadata)
         entry.set("type", "file")
         helpers = self.helpers
-        contents = self._contents(helpers, entry, metadata)
+        contents = self.contents(entry, metadata)
         if helpers.verifiers and self.core.options.cfg_validation:
             _verify(helpers.verifiers, entry, metadata, contents)
         contents.put_into(entry)
 
-    def _contents(self, helpers: Helpers, entry: Element, metadata: Any) -> Contents:
+    def contents(self, entry: Element, metadata: Any) -> Contents:
         """What the best generator yields for the client, else what a creator makes."""
-        if helpers.creators and self.choice.best(metadata) is None:
-            creator = helpers.creators[0]
-            _check_usable(creator)
-            return Contents(creator.create_data(entry, metadata), creator.encoding, creator.name)
+        helpers = self.helpers
+        if helpers.creators:
+            made = self._created(helpers.creators[0], entry, metadata)
+            if made is not None:
+                return made
         generator: CfgGenerator = self.best_matching(metadata)
         data = generator.get_data(entry, metadata)
         for file in helpers.filters:
@@ -111,6 +112,14 @@ class CfgEntrySet(EntrySet):
         if data is generator.raw:
             return generator.contents
         return Contents(data, generator.encoding, generator.name)
+
+    def _created(self, creator: CfgCreator, entry: Element, metadata: Any) -> Contents | None:
+        """What CREATOR makes where there is nothing for the client, or nothing that is still good; else None."""
+        file = self.choice.best(metadata)
+        if file is not None and not creator.is_due(file, metadata):
+            return None
+        _check_usable(creator)
+        return Contents(creator.create_data(entry, metadata), creator.encoding, creator.name)
 
 
 def _check_usable(file: CfgHandler) -> None:

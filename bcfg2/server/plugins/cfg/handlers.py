@@ -104,3 +104,7 @@ class CfgCreator(CfgHandler):
     def create_data(self, entry: Element, metadata: Any) -> str | bytes:
         """Make the contents for the client, store them in the repository and return them."""
         raise NotImplementedError
+
+    def is_due(self, file: CfgGenerator, metadata: Any) -> bool:
+        """Whether new contents are to be made in place of FILE, which is what the client would get."""
+        return False

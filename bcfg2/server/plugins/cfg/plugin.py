@@ -24,6 +24,7 @@ class Cfg(GroupSpool):
             "cfg",
             "handlers",
             default=[
+                "CfgAuthorizedKeysGenerator",
                 "CfgCheetahGenerator",
                 "CfgEncryptedCheetahGenerator",
                 "CfgEncryptedGenerator",
@@ -34,12 +35,20 @@ class Cfg(GroupSpool):
                 "CfgInfoXML",
                 "CfgJinja2Generator",
                 "CfgPlaintextGenerator",
+                "CfgPrivateKeyCreator",
+                "CfgPublicKeyCreator",
+                "CfgSSLCACertCreator",
+                "CfgSSLCAKeyCreator",
             ],
             find=find_in("bcfg2.server.plugins.cfg"),
             multiple=True,
             on_missing="warn",
             help="The kinds of files that are understood",
         ),
+        Option(
+            "cfg", "category", help="Category whose groups share what is made, where neither file nor section has one"
+        ),
+        Option("cfg", "passphrase", help="Name of the passphrase for what is made, where its section has none"),
         BooleanOption(
             "cfg", "validation", default=True, flags=("--cfg-validation",), help="Whether contents are checked (:test)"
         ),
