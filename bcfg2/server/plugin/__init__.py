@@ -13,6 +13,8 @@
 `statistics`            the roles that take what clients report
 `dicts`                 values that are worked out when they are asked for
 `modules`               Python modules of the repository
+`contents`              what a file holds for a client, as bytes, text and base64
+`making`                files that plugins make themselves
 `helpers`               the building blocks above, as existing plugins import them
 `conditions`            conditional elements, decided once per distinct outcome
 `database`              plugins that keep data in the database

@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
-from bcfg2.server.plugin.exceptions import SpecificityError
+from bcfg2.server.plugin.exceptions import PluginExecutionError, SpecificityError
 from bcfg2.server.plugin.services import current_core
 from bcfg2.xml import Element
 
@@ -50,6 +50,18 @@ class Specificity:
         if self.hostname is not None:
             return 0, 0
         return (2, 0) if self.group is None else (1, -self.prio)
+
+    def file_name(self, basename: str) -> str:
+        """The name of the file BASENAME that is for these clients.  PluginExecutionError if it cannot be one."""
+        if self.hostname is not None:
+            name = f"{basename}.H_{self.hostname}"
+        elif self.group is not None:
+            name = f"{basename}.G{self.prio:02d}_{self.group}"
+        else:
+            return basename
+        if os.sep in name:
+            raise PluginExecutionError(f"{name} cannot be the name of a file")
+        return name
 
     def matches(self, metadata: Any) -> bool:
         """Whether the file is for this client."""

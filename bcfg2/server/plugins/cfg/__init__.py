@@ -6,7 +6,6 @@
       CfgEntrySet (entryset)  a folder: the files that serve one path, and the steps of binding it
         HandlerTable (lookup)   which handler a file is for
         CfgHandler (handlers)   the kinds of handlers, one module `cfg<name>` for each handler of ours
-        Contents (contents)     what goes into an entry, and in which form
     templates, includes       what template handlers share
 
 A handler of one's own is a class derived from one of the kinds below, named in ``[cfg] handlers``.

@@ -1,13 +1,14 @@
 """``privkey.xml``: SSH key pairs that are made for the clients that have none."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from bcfg2 import xml
 from bcfg2.options import Option
 from bcfg2.server.plugin import PluginExecutionError, Specificity
-from bcfg2.server.plugins.cfg.creation import CfgXMLCreator, needing_cryptography, specific_name
+from bcfg2.server.plugin.making import NewFile, needing_cryptography
+from bcfg2.server.plugins.cfg.creation import CfgXMLCreator
 
 SSHKEYS_OPTIONS: list[Option] = [
     Option("sshkeys", "category", help="Category whose groups share SSH keys that are made, where the file has none"),
@@ -22,7 +23,7 @@ class CfgPrivateKeyCreator(CfgXMLCreator):
     section = "sshkeys"
     options = SSHKEYS_OPTIONS
 
-    def make(self, specific: Specificity, metadata: Any) -> Mapping[str, bytes]:
+    def make(self, specific: Specificity, metadata: Any) -> Sequence[NewFile]:
         with needing_cryptography():
             from bcfg2.server.pki import sshkeys
         params = self.xml.XMLMatch(metadata).find("Params")
@@ -36,10 +37,10 @@ class CfgPrivateKeyCreator(CfgXMLCreator):
             raise PluginExecutionError(f"{self.name}: {err}") from None
         public = self.public_path(specific)
         # the public half first: without the private one it is made again
-        return {public: f"{pair.public} {public}\n".encode(), self.path_for(specific): pair.private}
-
-    def is_secret(self, path: str) -> bool:
-        return os.path.dirname(path) == os.path.dirname(self.name)
+        return [
+            NewFile(public, f"{pair.public} {public}\n".encode(), secret=False),
+            NewFile(self.path_for(specific), pair.private),
+        ]
 
     def passphrase(self, metadata: Any) -> str | None:
         """What protects the key itself, if anything does."""
@@ -49,7 +50,7 @@ class CfgPrivateKeyCreator(CfgXMLCreator):
     def public_path(self, specific: Specificity) -> str:
         """The file with the public half of the key for SPECIFIC."""
         folder = f"{os.path.dirname(self.name)}.pub"
-        return os.path.join(folder, specific_name(os.path.basename(folder), specific))
+        return os.path.join(folder, specific.file_name(os.path.basename(folder)))
 
     def _number(self, text: str | None) -> int | None:
         if not text:

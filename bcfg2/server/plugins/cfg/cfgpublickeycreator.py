@@ -7,8 +7,8 @@ from lxml import etree
 
 from bcfg2.server.filelock import file_lock
 from bcfg2.server.plugin import PluginExecutionError, Specificity
+from bcfg2.server.plugin.making import NewFile, needing_cryptography, store, stored
 from bcfg2.server.plugins.cfg.cfgprivatekeycreator import CfgPrivateKeyCreator
-from bcfg2.server.plugins.cfg.creation import needing_cryptography
 from bcfg2.server.plugins.cfg.entryset import CfgEntrySet
 from bcfg2.server.plugins.cfg.handlers import CfgCreator, CfgGenerator
 from bcfg2.xml import Element
@@ -54,11 +54,11 @@ class CfgPublicKeyCreator(CfgCreator):
     @staticmethod
     def _public_half(creator: CfgPrivateKeyCreator, specific: Specificity, private: bytes, metadata: Any) -> bytes:
         """What is stored for SPECIFIC, else the half of the key PRIVATE, which then is stored."""
-        path = creator.public_path(specific)
-        data = creator.stored(path)
+        core, path = creator.cfg.core, creator.public_path(specific)
+        data = stored(core, path)
         if data is None:
             with needing_cryptography():
                 from bcfg2.server.pki import sshkeys
             data = f"{sshkeys.public_half(private, creator.passphrase(metadata))} {path}\n".encode()
-            creator.store({path: data})
+            store(core, [NewFile(path, data, secret=False)], None)
         return data

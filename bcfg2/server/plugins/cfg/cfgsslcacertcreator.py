@@ -1,6 +1,6 @@
 """``sslcert.xml``: certificates that an authority of the site issues for clients that have none, always checked."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +9,9 @@ from lxml import etree
 from bcfg2 import xml
 from bcfg2.options import BooleanOption, Option, Options, PathOption, SectionsOption
 from bcfg2.server.plugin import PluginExecutionError, Specificity
+from bcfg2.server.plugin.making import NewFile, needing_cryptography
 from bcfg2.server.plugins.cfg.cfgsslcakeycreator import SSLCA_OPTIONS
-from bcfg2.server.plugins.cfg.creation import CfgXMLCreator, needing_cryptography
+from bcfg2.server.plugins.cfg.creation import CfgXMLCreator
 from bcfg2.server.plugins.cfg.entryset import CfgEntrySet
 from bcfg2.server.plugins.cfg.handlers import CfgVerificationError, CfgVerifier
 from bcfg2.xml import Element
@@ -54,7 +55,7 @@ class CfgSSLCACertCreator(CfgXMLCreator, CfgVerifier):
 
     # making
 
-    def make(self, specific: Specificity, metadata: Any) -> Mapping[str, bytes]:
+    def make(self, specific: Specificity, metadata: Any) -> Sequence[NewFile]:
         with needing_cryptography():
             from bcfg2.server.pki import tlskeys
             from bcfg2.server.pki.authority import Request
@@ -74,7 +75,7 @@ class CfgSSLCACertCreator(CfgXMLCreator, CfgVerifier):
         pem = authority.issue(request)
         if xml.is_true(cert.get("append_chain")) and settings.chaincert:
             pem += Path(settings.chaincert).read_bytes()
-        return {self.path_for(specific): pem}
+        return [NewFile(self.path_for(specific), pem)]
 
     def _wanted(self, metadata: Any) -> tuple[Element, Element]:
         """What the file says for the client, and the element ``Cert`` of that."""

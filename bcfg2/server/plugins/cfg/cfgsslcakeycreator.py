@@ -1,12 +1,13 @@
 """``sslkey.xml``: private keys for TLS, made for the clients that have none."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from bcfg2 import xml
 from bcfg2.options import Option
 from bcfg2.server.plugin import PluginExecutionError, Specificity
-from bcfg2.server.plugins.cfg.creation import CfgXMLCreator, needing_cryptography
+from bcfg2.server.plugin.making import NewFile, needing_cryptography
+from bcfg2.server.plugins.cfg.creation import CfgXMLCreator
 
 SSLCA_OPTIONS: list[Option] = [
     Option("sslca", "category", help="Category whose groups share TLS keys and certificates, where the file has none"),
@@ -21,7 +22,7 @@ class CfgSSLCAKeyCreator(CfgXMLCreator):
     section = "sslca"
     options = SSLCA_OPTIONS
 
-    def make(self, specific: Specificity, metadata: Any) -> Mapping[str, bytes]:
+    def make(self, specific: Specificity, metadata: Any) -> Sequence[NewFile]:
         with needing_cryptography():
             from bcfg2.server.pki import tlskeys
         element = self.xml.XMLMatch(metadata).find("Key")
@@ -30,4 +31,4 @@ class CfgSSLCAKeyCreator(CfgXMLCreator):
             key = tlskeys.generate(wanted.get("type", "rsa"), wanted.get("bits"))
         except PluginExecutionError as err:
             raise PluginExecutionError(f"{self.name}: {err}") from None
-        return {self.path_for(specific): key}
+        return [NewFile(self.path_for(specific), key)]

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bcfg2.server.plugin import BestMatch, Dependencies, EntrySet, PluginExecutionError
+from bcfg2.server.plugin.contents import Contents
 from bcfg2.server.plugin.interfaces import union
 from bcfg2.server.plugin.structfile import entry_name
-from bcfg2.server.plugins.cfg.contents import Contents
 from bcfg2.server.plugins.cfg.handlers import (
     CfgCreator,
     CfgFilter,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from bcfg2.options import Option
 from bcfg2.server.plugin import Dependencies, SpecificData
-from bcfg2.server.plugins.cfg.contents import Contents
+from bcfg2.server.plugin.contents import Contents
 from bcfg2.xml import Element
 
 if TYPE_CHECKING:

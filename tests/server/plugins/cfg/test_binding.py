@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from bcfg2.server.plugin import PluginExecutionError
+from bcfg2.server.plugin.contents import Contents
 from bcfg2.server.plugins.cfg import CfgCreator, CfgFilter, CfgGenerator, CfgInfo, CfgVerificationError, CfgVerifier
-from bcfg2.server.plugins.cfg.contents import Contents
 from bcfg2.xml import Element
 from tests.server.plugin.small_core import Client
 from tests.server.plugins.cfg.conftest import MakeBench

@@ -3,7 +3,7 @@
 import re
 from base64 import b64encode
 
-from bcfg2.server.plugin import PluginExecutionError
+from bcfg2.server.plugin.exceptions import PluginExecutionError
 from bcfg2.xml import Element
 
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
