@@ -23,7 +23,7 @@ def make(tmp_path: Path, content: str, conf: str = "", **more: str) -> Site:
         {
             "Metadata/clients.xml": CLIENTS,
             "Metadata/groups.xml": GROUPS,
-            "Bundler/base.xml": '<Bundle name="base"><Path name="/keys"/></Bundle>',
+            "Bundler/base.xml": '<Bundle><Path name="/keys"/></Bundle>',
             "Cfg/keys/authorizedkeys.xml": f"<AuthorizedKeys>{content}</AuthorizedKeys>",
             "Cfg/id.pub/id.pub": "ssh-rsa ALL\n",
             "Cfg/id.pub/id.pub.G10_prod": "ssh-rsa PROD\n",

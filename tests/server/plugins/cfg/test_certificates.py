@@ -33,7 +33,7 @@ class Certified:
             tmp_path,
             {
                 "Metadata/clients.xml": CLIENTS,
-                "Bundler/base.xml": '<Bundle name="base"><Path name="/h.crt"/><Path name="/h.key"/></Bundle>',
+                "Bundler/base.xml": '<Bundle><Path name="/h.crt"/><Path name="/h.key"/></Bundle>',
                 "Cfg/h.crt/sslcert.xml": CERT.format(cert),
                 "Cfg/h.key/sslkey.xml": f"<KeyInfo>{key}</KeyInfo>",
             },

@@ -16,7 +16,7 @@ from bcfg2.server.pki import sshkeys
 from tests.support import Site
 
 FOLDER = "Cfg/root/.ssh"
-BUNDLE = """<Bundle name="base"><Path name="/root/.ssh/id"/><Path name="/root/.ssh/id.pub"/></Bundle>"""
+BUNDLE = """<Bundle><Path name="/root/.ssh/id"/><Path name="/root/.ssh/id.pub"/></Bundle>"""
 CLIENTS = """<Clients>
   <Client name="client.example.com" profile="basic" address="127.0.0.2"/>
   <Client name="web1.example.com" profile="web" address="127.0.0.3"/>
@@ -230,7 +230,7 @@ def test_a_pubkey_xml_without_a_privkey_xml_is_of_no_use(tmp_path: Path, folder:
         **{
             f"Cfg/{folder}/pubkey.xml": "<PublicKey/>",
             "Cfg/static/static": "STATIC",
-            "Bundler/base.xml": f'<Bundle name="base"><Path name="/{folder}"/></Bundle>',
+            "Bundler/base.xml": f'<Bundle><Path name="/{folder}"/></Bundle>',
         },
     )
     assert re.search(reason, site.entry("Path", f"/{folder}").get("failure", ""))
