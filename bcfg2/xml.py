@@ -8,6 +8,7 @@ import glob
 import itertools
 import os
 import re
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,9 @@ from typing import Any, TypeAlias
 from lxml import etree
 
 Element: TypeAlias = etree._Element
+
+#: Characters from which on a text is large.
+_LARGE_TEXT = 1_000_000
 
 XI_NAMESPACE = "{http://www.w3.org/2001/XInclude}"
 PY_NAMESPACE = "http://genshi.edgewall.org/"
@@ -323,6 +327,29 @@ def is_template(root: Element) -> bool:
 def tostring(element: Element) -> str:
     """ELEMENT without an XML declaration, everything but ASCII as numeric references."""
     return etree.tostring(element, encoding="us-ascii", xml_declaration=False).decode("ascii")
+
+
+def written_out(element: Element) -> str:
+    """What :func:`tostring` gives of ELEMENT, which loses its large texts on the way: there is never but one copy more.
+
+    (libxml2 would have several copies of the whole document at once.)
+    """
+    mark = f"@{secrets.token_hex(16)}@"
+    texts: list[str] = []
+    for node in element.iter(etree.Element):
+        text = node.text
+        if text is not None and len(text) >= _LARGE_TEXT:
+            node.text = mark
+            texts.append(_escaped(text))
+    pieces = tostring(element).split(mark)
+    return "".join(piece for pair in zip(pieces, [*texts, ""], strict=True) for piece in pair)
+
+
+def _escaped(text: str) -> str:
+    """TEXT as it stands in a document; where nothing is to be escaped it is not copied."""
+    for character, reference in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\r", "&#13;")):
+        text = text.replace(character, reference)
+    return text if text.isascii() else text.encode("ascii", "xmlcharrefreplace").decode("ascii")
 
 
 def leading_text(node: Element) -> str:

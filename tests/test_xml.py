@@ -406,3 +406,14 @@ def test_the_attributes_of_an_element_are_a_copy() -> None:
     copy = xml.attributes(element)
     element.set("b", "d")
     assert copy == {"b": "c"}
+
+
+@pytest.mark.parametrize("text", ["a" * 1_000_000, "<&>\r\n \u00e9 \u20ac \U0001f512" * 100_000, "short"])
+def test_a_document_with_large_texts_is_written_out_like_any_other(text):
+    root = etree.Element("Configuration")
+    for _ in range(2):
+        entry = etree.SubElement(root, "Path", name="/a")
+        entry.text, entry.tail = text, "&"
+    root.append(etree.Comment(text.replace("-", " ")))
+    wanted = xml.tostring(root)
+    assert xml.written_out(root) == wanted

@@ -14,6 +14,9 @@ logger = logging.getLogger("bcfg2.SSLServer")
 #: The fault code of :class:`Busy`.
 BUSY = -32500
 
+#: Characters of a large text that are encoded at once.
+_PIECE = 1 << 16
+
 
 class XMLRPCACLCheckException(Exception):
     """The caller may not call this method."""
@@ -36,7 +39,7 @@ class XMLRPCDispatcher(SimpleXMLRPCDispatcher):
     def __init__(self, allow_none: bool = True, encoding: str | None = None) -> None:
         super().__init__(allow_none=allow_none, encoding=encoding or "utf-8")
 
-    def answer(self, method: str, arguments: tuple[Any, ...], call: Call) -> tuple[str, bytes]:
+    def answer(self, method: str, arguments: tuple[Any, ...], call: Call) -> tuple[str, bytes | bytearray]:
         """The outcome, for the log, and the encoded answer of METHOD to ARGUMENTS.
 
         Raises :exc:`XMLRPCACLCheckException` if it may not be called.
@@ -53,9 +56,22 @@ class XMLRPCDispatcher(SimpleXMLRPCDispatcher):
             code, text = 1, str(err) or type(err).__name__
         return f"fault {code}", self._encode(xmlrpc.client.Fault(code, legal(text)))
 
-    def _encode(self, answer: Any) -> bytes:
+    def _encode(self, answer: Any) -> bytes | bytearray:
+        if isinstance(answer, tuple) and isinstance(answer[0], str) and len(answer[0]) > _PIECE:
+            return self._encode_text(answer[0])
         text = xmlrpc.client.dumps(answer, methodresponse=True, allow_none=self.allow_none, encoding=self.encoding)
         return text.encode(self.encoding, "xmlcharrefreplace")
+
+    def _encode_text(self, answer: str) -> bytearray:
+        """The encoded ANSWER, which is so large that there must be no further copies of it."""
+        frame = xmlrpc.client.dumps(("@",), methodresponse=True, encoding=self.encoding)
+        head, tail = frame.encode(self.encoding).split(b"@")
+        encoded = bytearray(head)
+        for start in range(0, len(answer), _PIECE):
+            piece = xmlrpc.client.escape(answer[start : start + _PIECE])
+            encoded += piece.encode(self.encoding, "xmlcharrefreplace")
+        encoded += tail
+        return encoded
 
 
 def decode_call(data: bytes) -> tuple[str, tuple[Any, ...]]:

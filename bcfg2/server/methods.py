@@ -18,7 +18,7 @@ from bcfg2.server.plugin import (
 )
 from bcfg2.server.plugin.interfaces import Address
 from bcfg2.server.statistics import stats, track_statistics
-from bcfg2.xml import Element, XMLError, parse_string, tostring
+from bcfg2.xml import Element, XMLError, parse_string, tostring, written_out
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -154,7 +154,7 @@ class ExposedMethods(Debuggable):
     @close_db_connection
     def GetConfig(self, address: Address) -> str:
         """The configuration of the client, as an XML document."""
-        return tostring(self.BuildConfiguration(self.resolve_client(address, metadata=False)[0]))
+        return written_out(self.BuildConfiguration(self.resolve_client(address, metadata=False)[0]))
 
     @exposed
     @close_db_connection

@@ -80,7 +80,7 @@ class Page(NamedTuple):
 
     status: int
     content_type: str
-    body: bytes
+    body: bytes | bytearray
     retry_after: int | None = None
 
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bcfg2.server.dispatcher import XMLRPCDispatcher
 from bcfg2.server.ssl_server import ServerError, XMLRPCServer, client_address, decode_call, make_context, parse_basic
 from tests.server.https import (
     basic,
@@ -323,3 +324,11 @@ arguments = st.recursive(
 def test_calls_are_decoded_as_the_standard_library_encodes_them(values):
     data = xmlrpc.client.dumps(tuple(values), "a.b", allow_none=True).encode()
     assert decode_call(data) == ("a.b", tuple(values))
+
+
+@pytest.mark.parametrize("text", ["x" * 200_000, "<&> \u00e9 \U0001f512 @\n" * 20_000])
+@pytest.mark.parametrize("encoding", ["utf-8", "iso-8859-1"])
+def test_large_answers_are_encoded_like_small_ones(text, encoding):
+    made = XMLRPCDispatcher(encoding=encoding)._encode((text,))
+    wanted = xmlrpc.client.dumps((text,), methodresponse=True, encoding=encoding)
+    assert bytes(made) == wanted.encode(encoding, "xmlcharrefreplace")

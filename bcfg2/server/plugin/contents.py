@@ -10,8 +10,12 @@ _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 _CURE = 'give it the attribute encoding="base64" in info.xml'
 
 
+#: Bytes up to which each form is kept; of larger contents only one that is in use is in memory beside the bytes.
+_KEPT = 1 << 20
+
+
 class Contents:
-    """What one file holds for a client.  Each form is worked out when it is first asked for.
+    """What one file holds for a client.  Each form is worked out when it is first asked for, and kept if it is small.
 
     DATA is text or bytes, ENCODING how one becomes the other, SOURCE the path that errors name.
     """
@@ -22,7 +26,7 @@ class Contents:
         self._source = source
         self._text: str | None = data if isinstance(data, str) else None
         self._raw: bytes | None = data if isinstance(data, bytes) else None
-        self._base64: str | None = None
+        self._base64: bytes | None = None
 
     def __bool__(self) -> bool:
         return bool(self._data)
@@ -45,20 +49,26 @@ class Contents:
         if self._text is None:
             assert self._raw is not None
             try:
-                self._text = self._raw.decode(self._encoding)
+                text = self._raw.decode(self._encoding)
             except UnicodeDecodeError as err:
                 line = self._raw.count(b"\n", 0, err.start) + 1
                 raise PluginExecutionError(
                     f"{self._source}:{line}: not {self._encoding} (byte 0x{self._raw[err.start]:02x}): {_CURE}"
                 ) from None
+            if len(text) > _KEPT:
+                return text
+            self._text = text
         return self._text
 
     @property
-    def base64(self) -> str:
+    def base64(self) -> bytes:
         """The bytes in base64, one line."""
-        if self._base64 is None:
-            self._base64 = b64encode(self.raw).decode("ascii")
-        return self._base64
+        if self._base64 is not None:
+            return self._base64
+        encoded = b64encode(self.raw)
+        if len(encoded) <= _KEPT:
+            self._base64 = encoded
+        return encoded
 
     def put_into(self, entry: Element) -> None:
         """Make this the text of ENTRY, in the encoding that it asks for.
@@ -69,7 +79,7 @@ class Contents:
             entry.text = None
             entry.set("empty", "true")
         elif entry.get("encoding") == "base64":
-            entry.text = self.base64
+            entry.text = self.base64  # type: ignore[assignment]  # lxml takes bytes that are ASCII, without a copy
         else:
             text = self.text
             try:
