@@ -27,7 +27,7 @@ def test_a_large_file_is_bound_for_each_request_and_no_other_form_of_it_is_kept(
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc, which only Linux has")
 def test_a_server_has_no_more_than_three_copies_of_a_file_that_it_sends(tmp_path: Path, certificate: Any) -> None:
-    size = 40  # large enough for the allocator to give it back
+    size = 26  # large enough for the allocator to give it back
     data = bytes(range(256)) * (size * MIB // 256)
     files = {
         "Cfg/large/large": data,
