@@ -75,6 +75,7 @@ def store(core: Any, files: Sequence[NewFile], passphrase: str | None) -> None:
             os.unlink(other)  # what this takes the place of
         written.append(path)
     core.fam.announce(written, core.lock)
+    core.share(*written)
     core.logger.info("Made %s", ", ".join(written))
 
 

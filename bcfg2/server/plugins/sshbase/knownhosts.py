@@ -91,7 +91,7 @@ class KnownHosts:
         own: dict[str, tuple[set[str], frozenset[str]]] = {}
         for host in hosts:
             try:
-                metadata = self._core.metadata.get_initial_metadata(host, register=False)
+                metadata = self._core.metadata.initial_metadata(host, register=False)
             except (MetadataConsistencyError, MetadataRuntimeError):
                 own[host] = {host}, frozenset()  # it has just been removed
             else:
