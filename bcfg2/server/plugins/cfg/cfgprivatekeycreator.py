@@ -39,7 +39,7 @@ class CfgPrivateKeyCreator(CfgXMLCreator):
         # the public half first: without the private one it is made again
         return [
             NewFile(public, f"{pair.public} {public}\n".encode(), secret=False),
-            NewFile(self.path_for(specific), pair.private),
+            NewFile(self.get_filename(specific), pair.private),
         ]
 
     def passphrase(self, metadata: Any) -> str | None:

@@ -34,7 +34,7 @@ class CfgPublicKeyCreator(CfgCreator):
         file = private.choice.best(metadata)
         specific = creator.destination(metadata) if file is None else file.specific
         try:
-            with file_lock(creator.path_for(specific)):
+            with file_lock(creator.get_filename(specific)):
                 return self._public_half(creator, specific, contents.raw, metadata)
         except OSError as err:
             raise PluginExecutionError(f"{self.name} cannot make {creator.public_path(specific)}: {err}") from err

@@ -75,7 +75,7 @@ class CfgSSLCACertCreator(CfgXMLCreator, CfgVerifier):
         pem = authority.issue(request)
         if xml.is_true(cert.get("append_chain")) and settings.chaincert:
             pem += Path(settings.chaincert).read_bytes()
-        return [NewFile(self.path_for(specific), pem)]
+        return [NewFile(self.get_filename(specific), pem)]
 
     def _wanted(self, metadata: Any) -> tuple[Element, Element]:
         """What the file says for the client, and the element ``Cert`` of that."""

@@ -31,4 +31,4 @@ class CfgSSLCAKeyCreator(CfgXMLCreator):
             key = tlskeys.generate(wanted.get("type", "rsa"), wanted.get("bits"))
         except PluginExecutionError as err:
             raise PluginExecutionError(f"{self.name}: {err}") from None
-        return [NewFile(self.path_for(specific), key)]
+        return [NewFile(self.get_filename(specific), key)]

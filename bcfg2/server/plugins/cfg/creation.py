@@ -53,11 +53,6 @@ class CfgXMLCreator(CfgCreator):
 
     # where contents go
 
-    @property
-    def basename(self) -> str:
-        """The name of the folder, with which the names of its files begin."""
-        return os.path.basename(os.path.dirname(self.name))
-
     def destination(self, metadata: Any) -> Specificity:
         """For whom contents are that are made for this client: for its group of a category, or for itself."""
         self.xml.check_usable()
@@ -83,15 +78,11 @@ class CfgXMLCreator(CfgCreator):
             return int(text)
         raise PluginExecutionError(f"{self.name}: priority={text!r} of the root element is not a number")
 
-    def path_for(self, specific: Specificity) -> str:
-        """The file with contents for SPECIFIC, as it is called where it is not encrypted."""
-        return os.path.join(os.path.dirname(self.name), specific.file_name(self.basename))
-
     # making them once
 
     def obtain(self, specific: Specificity, metadata: Any) -> bytes:
         """The contents for SPECIFIC: those that somebody has stored by now, else new ones."""
-        path = self.path_for(specific)
+        path = self.get_filename(specific)
         try:
             with file_lock(path):
                 data = stored(self.cfg.core, path)
@@ -105,7 +96,7 @@ class CfgXMLCreator(CfgCreator):
 
     def is_due(self, file: CfgGenerator, metadata: Any) -> bool:
         try:
-            path = self.path_for(self.destination(metadata))
+            path = self.get_filename(self.destination(metadata))
         except PluginExecutionError:
             return False
         if file.name.removesuffix(CRYPT) != path:

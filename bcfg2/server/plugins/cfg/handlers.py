@@ -11,12 +11,14 @@
 A handler says by class attributes which files it is for.  One class may be of several kinds.
 """
 
+import os
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bcfg2.options import Option
-from bcfg2.server.plugin import Dependencies, SpecificData
+from bcfg2.server.plugin import Dependencies, SpecificData, Specificity
 from bcfg2.server.plugin.contents import Contents
+from bcfg2.server.plugin.making import NewFile, store
 from bcfg2.xml import Element
 
 if TYPE_CHECKING:
@@ -104,6 +106,18 @@ class CfgCreator(CfgHandler):
     def create_data(self, entry: Element, metadata: Any) -> str | bytes:
         """Make the contents for the client, store them in the repository and return them."""
         raise NotImplementedError
+
+    def get_filename(self, specific: Specificity) -> str:
+        """The path of the file with contents for SPECIFIC, as it is called where it is not encrypted."""
+        folder = os.path.dirname(self.name)
+        return os.path.join(folder, specific.file_name(os.path.basename(folder)))
+
+    def write_data(self, data: bytes, specific: Specificity, passphrase: str | None = None) -> None:
+        """Store DATA as the contents for SPECIFIC, with the PASSPHRASE of that name encrypted, and have it in force.
+
+        Raises PluginExecutionError and OSError.
+        """
+        store(self.cfg.core, [NewFile(self.get_filename(specific), data)], passphrase)
 
     def is_due(self, file: CfgGenerator, metadata: Any) -> bool:
         """Whether new contents are to be made in place of FILE, which is what the client would get."""

@@ -4,13 +4,14 @@ import os
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from bcfg2.options import BooleanOption, ComponentOption, Option
+from bcfg2.options import BooleanOption, ComponentOption, Option, TimeoutOption
 from bcfg2.options.components import find_in
 from bcfg2.server.plugin import Dependencies, GroupSpool
 from bcfg2.server.plugin.services import CoreInterface
 from bcfg2.server.plugins.cfg.entryset import CfgEntrySet
 from bcfg2.server.plugins.cfg.handlers import CfgHandler
 from bcfg2.server.plugins.cfg.lookup import HandlerTable
+from bcfg2.server.plugins.cfg.slowness import SlowTemplates
 from bcfg2.server.plugins.cfg.templates import CfgTemplateGenerator, TemplateEngine
 from bcfg2.xml import Element
 
@@ -49,6 +50,12 @@ class Cfg(GroupSpool):
             "cfg", "category", help="Category whose groups share what is made, where neither file nor section has one"
         ),
         Option("cfg", "passphrase", help="Name of the passphrase for what is made, where its section has none"),
+        TimeoutOption(
+            "cfg",
+            "slow_template",
+            default=10.0,
+            help="Seconds after which a template that is still being rendered is named in the log; 0: never",
+        ),
         BooleanOption(
             "cfg", "validation", default=True, flags=("--cfg-validation",), help="Whether contents are checked (:test)"
         ),
@@ -64,6 +71,8 @@ class Cfg(GroupSpool):
             kind: kind(core)
             for kind in {handler.engine for handler in handlers if issubclass(handler, CfgTemplateGenerator)}
         }
+        #: Tells of templates that take long.
+        self.slow_templates = SlowTemplates()
         self._told: set[type[CfgHandler]] = set()
 
     def make_entry_set(self, folder: str) -> CfgEntrySet:

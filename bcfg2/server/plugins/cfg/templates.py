@@ -64,10 +64,12 @@ class CfgTemplateGenerator(CfgGenerator):
         return self.raw.decode(self.encoding)
 
     def get_data(self, entry: Element, metadata: Any) -> str:
+        core = self.cfg.core
         engine = self.cfg.engines[self.engine]
         template = self._compiled(engine)
         try:
-            return engine.render(template, self._variables(engine, entry, metadata))
+            with self.cfg.slow_templates.rendering(self.name, metadata.hostname, core.options.cfg_slow_template):
+                return engine.render(template, self._variables(engine, entry, metadata))
         except PluginExecutionError as err:
             raise PluginExecutionError(f"Cfg: Error rendering {self.name}: {err}") from err
 

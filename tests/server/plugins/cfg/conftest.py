@@ -77,7 +77,10 @@ def bench(tmp_path: Path) -> MakeBench:
     def make(files: dict[str, str | bytes], handlers: list[type[CfgHandler]] | None = None, **options: Any) -> Bench:
         defaults = {option.dest: option.default for option in MDATA_OPTIONS}
         known = (*HANDLERS, *(handlers or ()))
-        core = SmallCore(tmp_path, **{**defaults, "cfg_handlers": known, "cfg_validation": True, **options})
+        core = SmallCore(
+            tmp_path,
+            **{**defaults, "cfg_handlers": known, "cfg_validation": True, "cfg_slow_template": 10.0, **options},
+        )
         core.write({f"Cfg/{name}": content for name, content in files.items()})
         return Bench(core)
 

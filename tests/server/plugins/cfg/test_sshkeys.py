@@ -11,9 +11,12 @@ import pytest
 
 pytest.importorskip("cryptography", reason="cryptography (extra encryption) is not installed")
 
+from lxml import etree
+
 from bcfg2.server.keyring import Keyring
 from bcfg2.server.pki import sshkeys
-from tests.support import Site
+from tests.conftest import Certificate
+from tests.support import ServerProcess, Site
 
 FOLDER = "Cfg/root/.ssh"
 BUNDLE = """<Bundle><Path name="/root/.ssh/id"/><Path name="/root/.ssh/id.pub"/></Bundle>"""
@@ -275,3 +278,28 @@ def test_a_key_that_another_process_has_made_is_used_before_its_file_is_noticed(
     private, public = halves(site)
     assert private.encode() == pair.private
     assert belong_together(private, public)
+
+
+def test_children_of_one_server_share_what_each_makes(tmp_path: Path, certificate: Certificate) -> None:
+    files = {
+        "Metadata/clients.xml": CLIENTS,
+        "Metadata/groups.xml": GROUPS,
+        "Bundler/base.xml": BUNDLE,
+        f"{FOLDER}/id/privkey.xml": '<PrivateKey category="site"><Params type="rsa" bits="1024"/></PrivateKey>',
+        f"{FOLDER}/id.pub/pubkey.xml": "<PublicKey/>",
+    }
+    settings = {"server.backend": "multiprocessing", "server.children": "3"}
+    found = set()
+    with ServerProcess(tmp_path, certificate, files, "Metadata,Bundler,Cfg", settings=settings) as server:
+
+        def ask(number: int) -> None:
+            config = etree.fromstring(server.call("GetConfig", source=f"127.0.0.{3 + number % 2}"))
+            found.add(tuple(entry.text for entry in config.iter("Path")))
+
+        threads = [threading.Thread(target=ask, args=(number,)) for number in range(50)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(found) == 1
+    assert sorted(os.listdir(tmp_path / "repo" / FOLDER / "id")) == ["id.G50_farm", "privkey.xml"]
