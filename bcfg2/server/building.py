@@ -44,6 +44,9 @@ EntryBinder = Callable[[Element, Any], None]
 
 _NOBODY: dict[str, Any] = {}
 
+#: How often a configuration is begun at most because files change while it is built.
+_ATTEMPTS = 3
+
 
 class ConfigurationBuilder:
     """The part of a core that builds configurations; `plugins_by_type` and `build_metadata` come from the core."""
@@ -71,22 +74,35 @@ class ConfigurationBuilder:
         begun = time.monotonic()
         with reading():
             metadata = self.build_metadata(client)  # which may register the client, and then see a newer state
-            config = etree.Element("Configuration", {"version": "2.0", "revision": self.revision})
             self.client_run_hook("start_client_run", metadata)
-            try:
-                structures = self.GetStructures(metadata)
-            except Exception as err:
-                self.logger.exception("Cannot get the structures of %s", client)
-                error = etree.Element("error", {"type": "structure error"})
-                error.text = _sentence(err)
-                return error
-            self.validate_structures(metadata, structures)
-            self._check_altsrc(structures, metadata)
-            self.BindStructures(structures, metadata, config)
-            self.validate_goals(metadata, config)
+            for _ in range(_ATTEMPTS):
+                seen = self.fam.foreign_version
+                config = self._assembled(metadata)
+                if self.fam.foreign_version == seen:
+                    break
+                # a plugin has made a file, and since then sees changes by others as well: begin anew with all of them
+                metadata = self.build_metadata(client)
+            if config.tag == "error":
+                return config
             self.client_run_hook("end_client_run", metadata)
             sort_xml(config)
         self.logger.info("Built the configuration of %s in %.3f s", client, time.monotonic() - begun)
+        return config
+
+    def _assembled(self, metadata: Any) -> Element:
+        """The structures of the client, bound and validated; an ``<error>`` document if they cannot be had."""
+        config = etree.Element("Configuration", {"version": "2.0", "revision": self.revision})
+        try:
+            structures = self.GetStructures(metadata)
+        except Exception as err:
+            self.logger.exception("Cannot get the structures of %s", metadata.hostname)
+            error = etree.Element("error", {"type": "structure error"})
+            error.text = _sentence(err)
+            return error
+        self.validate_structures(metadata, structures)
+        self._check_altsrc(structures, metadata)
+        self.BindStructures(structures, metadata, config)
+        self.validate_goals(metadata, config)
         return config
 
     def client_run_hook(self, hook: str, metadata: Any) -> None:

@@ -67,6 +67,12 @@ class _Watched:
         self.names: dict[str, Any] = {}
 
 
+class _Own(threading.local):
+    """How many of the batches that are in force this thread has made by :meth:`FileMonitor.announce`."""
+
+    batches = 0
+
+
 class FileMonitor(Debuggable):
     """Tells owners of paths what is there, and what changes.
 
@@ -110,6 +116,7 @@ class FileMonitor(Debuggable):
         self._noticed: set[str] = set()
         self._notices = 0
         self._first_notice = self._last_notice = 0.0
+        self._own = _Own()
         self._lock = threading.RLock()
         self._something = threading.Condition(self._lock)
         self._stopped = False
@@ -260,6 +267,7 @@ class FileMonitor(Debuggable):
         """
         with lock:
             follow()  # what is changed is the newest state, not that of the request that has written the files
+            version = self.content_version
             with writing():
                 before = assigned()
                 for path in paths:
@@ -268,6 +276,16 @@ class FileMonitor(Debuggable):
                 for event, owner in self._events([]):
                     self._handle(event, owner)
                 before_publish(lambda: self._count_version(before))
+
+            self._own.batches += self.content_version - version
+
+    @property
+    def foreign_version(self) -> int:
+        """A number that stays the same for a request until a batch comes into force for it that it has not made itself.
+
+        That may be when it has made one: :meth:`announce` has it see the newest state.
+        """
+        return self.content_version - self._own.batches
 
     def _written(self, path: str) -> list[tuple[Event, Any]]:
         """The events of PATH by itself, if it is monitored, else as part of the nearest monitored folder above it."""

@@ -303,3 +303,23 @@ def test_children_of_one_server_share_what_each_makes(tmp_path: Path, certificat
             thread.join()
     assert len(found) == 1
     assert sorted(os.listdir(tmp_path / "repo" / FOLDER / "id")) == ["id.G50_farm", "privkey.xml"]
+
+
+def test_a_client_for_which_a_key_is_made_while_files_change_sees_all_of_the_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {"Cfg/first/first": "old", "Cfg/last/last": "old"}
+    paths = "".join(f'<Path name="{name}"/>' for name in ("/first", "/root/.ssh/id", "/last"))
+    site = make(tmp_path, **{"Bundler/base.xml": f"<Bundle>{paths}</Bundle>", **files})
+    generate = sshkeys.generate
+
+    def meanwhile(*arguments: object) -> sshkeys.KeyPair:
+        thread = threading.Thread(target=site.change, args=(dict.fromkeys(files, "new"),))
+        thread.start()
+        thread.join(20)
+        return generate(*arguments)
+
+    monkeypatch.setattr(sshkeys, "generate", meanwhile)
+    texts = {entry.get("name"): entry.text for entry in site.config().iter("Path")}
+    assert (texts["/first"], texts["/last"]) == ("new", "new")
+    assert stored(site, "id") == ["id.H_client.example.com", "privkey.xml"]
