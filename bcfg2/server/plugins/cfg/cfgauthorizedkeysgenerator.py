@@ -21,6 +21,12 @@ from bcfg2.server.versioned import request_memo
 from bcfg2.xml import Element
 
 
+class AuthorizedKeysXML(StrictStructFile):
+    """An ``authorizedkeys.xml``."""
+
+    schema = "authorizedkeys"
+
+
 class CfgAuthorizedKeysGenerator(CfgGenerator):
     """A line for each key that an element ``Allow`` names or holds, with the options that stand in it."""
 
@@ -31,7 +37,7 @@ class CfgAuthorizedKeysGenerator(CfgGenerator):
 
     def __init__(self, name: str, specific: Specificity) -> None:
         super().__init__(name, specific)
-        self.xml = StrictStructFile(name)
+        self.xml = AuthorizedKeysXML(name)
 
     def handle_event(self, event: Any = None) -> None:
         self.xml.HandleEvent(event)

@@ -6,7 +6,7 @@ from typing import Any
 
 from bcfg2 import xml
 from bcfg2.options import Option
-from bcfg2.server.plugin import PluginExecutionError, Specificity
+from bcfg2.server.plugin import PluginExecutionError, Specificity, StrictStructFile
 from bcfg2.server.plugin.making import NewFile, needing_cryptography
 from bcfg2.server.plugins.cfg.creation import CfgXMLCreator
 
@@ -16,10 +16,17 @@ SSHKEYS_OPTIONS: list[Option] = [
 ]
 
 
+class PrivateKeyXML(StrictStructFile):
+    """A ``privkey.xml``."""
+
+    schema = "privkey"
+
+
 class CfgPrivateKeyCreator(CfgXMLCreator):
     """Makes a private key, and its public half in the folder that is called the same with ``.pub`` behind it."""
 
     __basenames__ = ["privkey.xml"]
+    file_class = PrivateKeyXML
     section = "sshkeys"
     options = SSHKEYS_OPTIONS
 

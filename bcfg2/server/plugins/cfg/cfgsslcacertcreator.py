@@ -8,7 +8,7 @@ from lxml import etree
 
 from bcfg2 import xml
 from bcfg2.options import BooleanOption, Option, Options, PathOption, SectionsOption
-from bcfg2.server.plugin import PluginExecutionError, Specificity
+from bcfg2.server.plugin import PluginExecutionError, Specificity, StrictStructFile
 from bcfg2.server.plugin.making import NewFile, needing_cryptography
 from bcfg2.server.plugins.cfg.cfgsslcakeycreator import SSLCA_OPTIONS
 from bcfg2.server.plugins.cfg.creation import CfgXMLCreator
@@ -32,11 +32,18 @@ _SUBJECT = {
 }
 
 
+class CertInfoXML(StrictStructFile):
+    """An ``sslcert.xml``."""
+
+    schema = "sslca-cert"
+
+
 class CfgSSLCACertCreator(CfgXMLCreator, CfgVerifier):
     """Has a certificate issued as its element ``Cert`` says, and refuses one that is not good."""
 
     __basenames__ = ["sslcert.xml"]
     __specific__ = False
+    file_class = CertInfoXML
     section = "sslca"
     options = [
         *SSLCA_OPTIONS,

@@ -5,7 +5,7 @@ from typing import Any
 
 from bcfg2 import xml
 from bcfg2.options import Option
-from bcfg2.server.plugin import PluginExecutionError, Specificity
+from bcfg2.server.plugin import PluginExecutionError, Specificity, StrictStructFile
 from bcfg2.server.plugin.making import NewFile, needing_cryptography
 from bcfg2.server.plugins.cfg.creation import CfgXMLCreator
 
@@ -15,10 +15,17 @@ SSLCA_OPTIONS: list[Option] = [
 ]
 
 
+class KeyInfoXML(StrictStructFile):
+    """An ``sslkey.xml``."""
+
+    schema = "sslca-key"
+
+
 class CfgSSLCAKeyCreator(CfgXMLCreator):
     """Makes a key as its element ``Key`` says."""
 
     __basenames__ = ["sslkey.xml"]
+    file_class = KeyInfoXML
     section = "sslca"
     options = SSLCA_OPTIONS
 

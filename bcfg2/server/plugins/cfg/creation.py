@@ -28,12 +28,14 @@ class CfgXMLCreator(CfgCreator):
     """An XML file that says how contents are made.  A subclass overrides :meth:`make`."""
 
     persistent = True
+    #: What reads the file, with the schema that it follows.
+    file_class: ClassVar[type[StrictStructFile]]
     #: The section of bcfg2.conf with the settings `category` and `passphrase`; where it has none, ``[cfg]`` counts.
     section: ClassVar[str]
 
     def __init__(self, name: str, specific: Specificity) -> None:
         super().__init__(name, specific)
-        self.xml = StrictStructFile(name)
+        self.xml = self.file_class(name)
 
     def handle_event(self, event: Any = None) -> None:
         self.xml.HandleEvent(event)

@@ -141,3 +141,9 @@ def test_a_file_that_becomes_broken_fails_its_entry_and_delivers_no_old_keys(tmp
     entry = site.entry("Path", "/keys")
     assert entry.text is None
     assert "authorizedkeys.xml cannot be used" in entry.get("failure", "")
+
+
+def test_a_misspelt_option_lets_nobody_in(tmp_path: Path) -> None:
+    entry = make(tmp_path, '<Allow>ssh-rsa A<Opton name="no-pty"/></Allow>').entry("Path", "/keys")
+    assert entry.text is None
+    assert "Opton" in entry.get("failure", "")

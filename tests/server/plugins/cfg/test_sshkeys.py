@@ -153,7 +153,8 @@ def test_the_file_may_be_a_template(tmp_path: Path) -> None:
         ('<PrivateKey><Params type="nosuch"/></PrivateKey>', "ssh keys of type 'nosuch' are not made"),
         ('<PrivateKey><Params bits="many"/></PrivateKey>', "bits='many' is not a number"),
         ('<PrivateKey category="site" priority="high"/>', "priority='high' of the root element is not a number"),
-        ("<PrivateKey>", "cannot be used, see the server's log"),
+        ("<PrivateKey>", "privkey.xml cannot be used: "),
+        ('<PrivateKey categroy="site"/>', "did you mean category"),
     ],
 )
 def test_mistakes_in_the_file_fail_the_entries_and_are_named(tmp_path: Path, privkey: str, reason: str) -> None:
