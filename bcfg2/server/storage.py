@@ -123,6 +123,33 @@ def is_unfinished(name: str) -> bool:
     return name.startswith(_PREFIX) and name.endswith(_SUFFIX)
 
 
+def make_file(path: str | os.PathLike[str]) -> None:
+    """Make the empty file PATH, and its folder, if it is missing, readable by nobody else.
+
+    If root makes it, it belongs to the owner of the folder, who is the one that the server runs as; a folder that has
+    to be made, to the owner of the one above it.  Raises :exc:`OSError`.
+    """
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        os.makedirs(folder, exist_ok=True)
+        _give_to_owner_of(os.path.dirname(folder), folder)
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return
+    try:
+        _give_to_owner_of(folder, fd)
+    finally:
+        os.close(fd)
+    _sync_folder(folder)
+
+
+def _give_to_owner_of(folder: str, target: str | int) -> None:
+    if os.geteuid() == 0:
+        status = os.stat(folder)
+        os.chown(target, status.st_uid, status.st_gid)
+
+
 def remove_leftovers(folder: str | os.PathLike[str]) -> list[str]:
     """Remove the unfinished files in FOLDER that :func:`atomic_write` left when its process was killed; their paths.
 

@@ -17,6 +17,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from bcfg2.options import Options
 from bcfg2.server.database.settings import description
+from bcfg2.server.storage import make_file
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -84,7 +85,7 @@ def connect(options: Options) -> None:
             _state.described = described
     with errors("cannot use the database"):
         if engine() == "sqlite3":
-            _make_file(Path(described["NAME"]))
+            make_file(Path(described["NAME"]))
         connection.ensure_connection()
 
 
@@ -139,24 +140,6 @@ def _load_driver(described: dict[str, Any]) -> None:
     if described["HOST"].startswith("/") and sys.modules.get("MySQLdb") is sys.modules.get("pymysql"):
         # It would not encrypt a local socket, either, but would read all certificates of the system every time.
         described["OPTIONS"].setdefault("ssl_disabled", True)
-
-
-def _make_file(path: Path) -> None:
-    """Make the file PATH of SQLite if it is missing, readable by nobody else.
-
-    If root makes it, it belongs to the owner of the folder, who is the one that the server runs as.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return
-    try:
-        if os.geteuid() == 0:
-            folder = path.parent.stat()
-            os.fchown(fd, folder.st_uid, folder.st_gid)
-    finally:
-        os.close(fd)
 
 
 #: Python modules that are missing -> the extra that has them.

@@ -4,31 +4,31 @@
 
     scripts.py   Probes/*             which scripts a client is given
     data.py      its answers          groups, and data as templates see them
-    storage.py   Probes/probed.xml    the answers of all clients
-    database.py  the database         the same, with [probes] use_database
+    storage.py   the answers of all clients, wherever they are kept
+      places.py    which place counts
+      xmlfile.py   Probes/probed.xml
+      sqlite.py    etc/probes.sqlite
+      database.py  the database
 """
 
 import importlib
-import os
 import re
 import time
 from collections.abc import Iterable
 from copy import deepcopy
 from typing import Any, ClassVar
 
-from bcfg2.options import BooleanOption, Option, RegexListOption
-from bcfg2.server.database import DatabaseUnusable
+from bcfg2.options import BooleanOption, ChoiceOption, Option, Options, RegexListOption
 from bcfg2.server.plugin import ClientRunHooks, Connector, DatabaseBacked, DirectoryBacked, PluginInitError, Probing
 from bcfg2.server.plugin.services import CoreInterface
 from bcfg2.server.plugin.specific import BestMatch
+from bcfg2.server.plugins.probes import places
 from bcfg2.server.plugins.probes.data import ProbesOfClient, parse_output
 from bcfg2.server.plugins.probes.scripts import ProbeScript
-from bcfg2.server.plugins.probes.storage import ProbedFile, Record, Storage
+from bcfg2.server.plugins.probes.storage import Record, StorageError
 from bcfg2.server.statistics import track_statistics
 from bcfg2.server.versioned import Versioned
 from bcfg2.xml import Element
-
-STORAGE = "probed.xml"
 
 
 class Probes(DatabaseBacked, Probing, Connector, ClientRunHooks, DirectoryBacked):
@@ -41,11 +41,19 @@ class Probes(DatabaseBacked, Probing, Connector, ClientRunHooks, DirectoryBacked
             default=".*",
             help="Patterns, one of which the whole name of a probed group matches",
         ),
-        BooleanOption("probes", "use_database", default=False, help="Keep probe data in the database"),
+        ChoiceOption(
+            "probes",
+            "storage",
+            choices=("auto", *places.KINDS),
+            default="auto",
+            help="Where probe data are kept: xml (Probes/probed.xml), sqlite (etc/probes.sqlite), database; "
+            "auto: what is there, else xml",
+        ),
+        BooleanOption("probes", "use_database", default=False, help="The same as storage = database"),
     ]
 
     __child__ = ProbeScript
-    ignore = re.compile(rf"^({re.escape(STORAGE)}(\.broken-\d+)?|\.#.*|.*~|\..*\.(tmp|swp|swx))$")
+    ignore = re.compile(rf"^({re.escape(places.XML_FILE)}(\.broken-\d+)?|\.#.*|.*~|\..*\.(tmp|swp|swx))$")
 
     #: probe name -> the scripts of that name
     probes: Versioned[dict[str, BestMatch[ProbeScript]]] = Versioned({})
@@ -53,18 +61,24 @@ class Probes(DatabaseBacked, Probing, Connector, ClientRunHooks, DirectoryBacked
     def __init__(self, core: CoreInterface) -> None:
         DatabaseBacked.__init__(self, core)
         self.announces_groups = not self._use_db  # which other servers may write
-        self.storage = self._open_storage()
+        places.warn(core.options, self.logger)
+        self._use = places.Use(self.data)
+        try:
+            self._use.begin()
+            self.storage = places.opened(places.kind(core.options), core, self.logger)
+        except StorageError as err:
+            self._use.end()
+            raise PluginInitError(str(err)) from err
         DirectoryBacked.__init__(self, self.data)
 
-    def _open_storage(self) -> Storage:
-        if not self._use_db:
-            return ProbedFile(os.path.join(self.data, STORAGE), self.logger)
-        from bcfg2.server.plugins.probes.database import ProbesDatabase
+    def shutdown(self) -> None:
+        super().shutdown()
+        self.storage.close()
+        self._use.end()
 
-        try:
-            return ProbesDatabase(self.core, self.logger)
-        except DatabaseUnusable as err:
-            raise PluginInitError(str(err)) from err
+    @classmethod
+    def uses_database(cls, options: Options) -> bool:
+        return places.kind(options) == "database"
 
     @classmethod
     def import_models(cls) -> None:

@@ -8,7 +8,8 @@ not answer, new answers are kept in memory, and written with the next ones when 
 import datetime
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 
 from django.db import DataError, transaction
@@ -18,7 +19,7 @@ from bcfg2.server.database import Availability, DatabaseUnusable, SharedQuery
 from bcfg2.server.plugin.database import write_lock
 from bcfg2.server.plugin.services import CoreInterface
 from bcfg2.server.plugins.probes.models import ProbesDataModel, ProbesGroupsModel
-from bcfg2.server.plugins.probes.storage import NOTHING, Record
+from bcfg2.server.plugins.probes.storage import NOTHING, Record, Storage, StorageError
 from bcfg2.server.storage import SharedWriter
 from bcfg2.server.versioned import request_memo
 
@@ -28,7 +29,7 @@ _MAX_NAME: int = ProbesDataModel._meta.get_field("probe").max_length
 _CHUNK = 200
 
 
-class ProbesDatabase:
+class ProbesDatabase(Storage):
     """The records of all clients.  Raises :exc:`~bcfg2.server.database.DatabaseUnusable` if they cannot be read."""
 
     def __init__(self, core: CoreInterface, logger: logging.Logger) -> None:
@@ -91,17 +92,6 @@ class ProbesDatabase:
         with self._lock:
             self._records = {**found, **self._unwritten}
             self._changes += 1
-
-    def put_all(self, records: Mapping[str, Record]) -> None:
-        """Replace the records of many hosts; :exc:`~bcfg2.server.database.DatabaseUnusable` if that is not possible."""
-        for chunk in _chunks(records):
-            self._store(chunk)
-        with self._lock:
-            self._records.update(records)
-
-    def records(self) -> dict[str, Record]:
-        """Host -> record, of all hosts."""
-        return dict(self._records)
 
     def follow(self, host: str) -> None:
         """See whether another server has changed the record of HOST."""
@@ -173,6 +163,63 @@ class ProbesDatabase:
             for host, record in records.items():
                 if self._unwritten.get(host) is record:
                     del self._unwritten[host]
+
+    # for bcfg2-admin
+
+    def records(self) -> Mapping[str, Record]:
+        try:
+            return read_records()
+        except DatabaseUnusable as err:
+            raise StorageError(str(err)) from err
+
+    def replace(self, records: Mapping[str, Record]) -> None:
+        unstorable = [
+            host for host, record in records.items() if any(map(_is_too_long, (host, *record.data, *record.groups)))
+        ]
+        if unstorable:
+            raise StorageError(f"names among the probe data of {unstorable[0]} are too long for the database")
+        with self._changing():
+            ProbesDataModel.objects.all().delete()
+            ProbesGroupsModel.objects.all().delete()
+            for chunk in _chunks(records):
+                ProbesDataModel.objects.bulk_create(
+                    ProbesDataModel(
+                        hostname=host,
+                        probe=probe,
+                        data=text,
+                        timestamp=_moment(record),
+                    )
+                    for host, record in chunk.items()
+                    for probe, text in record.data.items()
+                )
+                ProbesGroupsModel.objects.bulk_create(
+                    ProbesGroupsModel(hostname=host, group=group)
+                    for host, record in chunk.items()
+                    for group in record.groups
+                )
+
+    def remove(self, hosts: Collection[str]) -> None:
+        with self._changing():
+            for host in hosts:
+                ProbesDataModel.objects.filter(hostname=host).delete()
+                ProbesGroupsModel.objects.filter(hostname=host).delete()
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """One transaction; StorageError if it fails."""
+        try:
+            with (
+                database.errors("cannot write probe data to the database"),
+                write_lock(self._core),
+                transaction.atomic(),
+            ):
+                yield
+        except DatabaseUnusable as err:
+            raise StorageError(str(err)) from err
+
+
+def _is_too_long(name: str) -> bool:
+    return len(name) > _MAX_NAME
 
 
 class _Differences:

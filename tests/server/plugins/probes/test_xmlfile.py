@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from bcfg2.server.plugins.probes import storage
-from bcfg2.server.plugins.probes.storage import ProbedFile, Record
+from bcfg2.server.plugins.probes import xmlfile
+from bcfg2.server.plugins.probes.storage import Record
+from bcfg2.server.plugins.probes.xmlfile import ProbedFile
 from bcfg2.server.versioned import reading
 
 LOGGER = logging.getLogger("bcfg2.Probes")
@@ -148,7 +149,7 @@ def test_a_write_error_is_logged_and_the_data_stay_in_force(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(storage, "atomic_write", refuse)
+        patch.setattr(xmlfile, "atomic_write", refuse)
         probed.put("a", Record(1, ("g",), {"p": "x"}))
     assert "No space left on device" in caplog.text
     assert probed.get("a") == Record(1, ("g",), {"p": "x"})
@@ -191,7 +192,8 @@ def test_many_clients_at_once_lose_nothing(path: Path) -> None:
 
 UPLOADS = """
 import logging, sys, threading
-from bcfg2.server.plugins.probes.storage import ProbedFile, Record
+from bcfg2.server.plugins.probes.storage import Record
+from bcfg2.server.plugins.probes.xmlfile import ProbedFile
 probed = ProbedFile(sys.argv[1], logging.getLogger())
 say = threading.Lock()
 def upload(host, turn):
