@@ -3,18 +3,25 @@
 import logging
 import os
 import re
+import sqlite3
 import sys
 import tarfile
+import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import quote
 
 from bcfg2.options import REPOSITORY, Options, PathOption
 from bcfg2.server.admin import Command, CommandError
 from bcfg2.server.storage import create_unfinished, is_unfinished
 
 logger = logging.getLogger("bcfg2.admin")
+
+#: What the names of SQLite's files for changes under way end with; a copy of the database has what is in them.
+_LOGS = (".sqlite-wal", ".sqlite-shm", ".sqlite-journal")
 
 #: What earlier archives in the repository are called.
 _ARCHIVE = re.compile(r"[0-9]{14}\.tar\.gz")
@@ -66,10 +73,36 @@ def _fill(stream: BinaryIO, repository: Path, earlier: Path) -> None:
             is_archive = path == earlier or (path.parent == root and _ARCHIVE.fullmatch(path.name))
             if is_archive or is_unfinished(path.name):
                 continue
+            if path.name.endswith(_LOGS) and path.with_name(path.name.rpartition("-")[0]).exists():
+                continue
+            name = str(repository.name / path.relative_to(root))
             try:
-                tar.add(path, arcname=repository.name / path.relative_to(root), recursive=False)
+                if path.suffix == ".sqlite" and path.is_file() and not path.is_symlink():
+                    _add_database(tar, path, name)
+                else:
+                    tar.add(path, arcname=name, recursive=False)
             except FileNotFoundError:
                 logger.warning("%s vanished while the archive was made", path)
+
+
+def _add_database(tar: tarfile.TarFile, path: Path, name: str) -> None:
+    """Add the file PATH of SQLite as it is now, whoever is writing it; as it stands if it is no such file."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "copy"
+        try:
+            with (
+                closing(sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True)) as source,
+                closing(sqlite3.connect(copy)) as target,
+            ):
+                source.backup(target)
+        except sqlite3.Error as err:
+            logger.warning("%s is archived as it stands, SQLite cannot use it: %s", path, err)
+            tar.add(path, arcname=name, recursive=False)
+            return
+        member = tar.gettarinfo(path, arcname=name)
+        member.size = copy.stat().st_size
+        with copy.open("rb") as stream:
+            tar.addfile(member, stream)
 
 
 def _paths(root: Path) -> Iterator[Path]:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import sqlite3
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -111,3 +112,31 @@ def test_a_folder_that_does_not_exist_is_named(backup: Run, words: list[str], li
     status, output, errors = backup(*words)
     assert (status, output, errors.count("\n")) == (1, "", 1)
     assert line in errors
+
+
+def test_a_database_that_is_in_use_is_archived_whole(backup: Run, repo: Path, tmp_path: Path) -> None:
+    (repo / "etc").mkdir()
+    connection = sqlite3.connect(repo / "etc/probes.sqlite")
+    connection.execute("PRAGMA journal_mode=WAL")
+    with connection:
+        connection.execute("CREATE TABLE t (x)")
+        connection.execute("INSERT INTO t VALUES (1)")  # which is in the log so far
+    os.chmod(repo / "etc/probes.sqlite", 0o640)
+    assert (repo / "etc/probes.sqlite-wal").exists()
+    (repo / "etc/other.sqlite").write_text("no database")
+    status, _, errors = backup("-o", str(tmp_path / "archive.tgz"))
+    connection.close()
+    assert status == 0
+    assert "other.sqlite is archived as it stands" in errors
+    with tarfile.open(tmp_path / "archive.tgz") as tar:
+        assert [name for name in tar.getnames() if name.startswith("repo/etc/")] == [
+            "repo/etc/other.sqlite",
+            "repo/etc/probes.sqlite",
+        ]
+        tar.extractall(tmp_path / "restored", filter="data")
+    restored = tmp_path / "restored/repo/etc"
+    assert (restored / "other.sqlite").read_text() == "no database"
+    assert (restored / "probes.sqlite").stat().st_mode & 0o7777 == 0o640
+    copy = sqlite3.connect(restored / "probes.sqlite")
+    assert copy.execute("SELECT x FROM t").fetchall() == [(1,)]
+    copy.close()
