@@ -67,15 +67,26 @@ def running(tmp_path: Path, certificate: Any) -> Iterator[ServerProcess]:
         yield process
 
 
+@pytest.mark.parametrize("storage", ["xml", "sqlite"])
 def test_what_a_client_has_sent_counts_in_its_next_configuration_whichever_child_builds_it(
-    running: ServerProcess,
+    storage: str, tmp_path: Path, certificate: Any
 ) -> None:
-    for number in range(10):
-        running.call("DeclareVersion", f"1.4.{number}")
-        data = f'<ProbeData><probe-data name="p" source="Probes">group:g{number}\n{number}</probe-data></ProbeData>'
-        assert running.call("RecvProbeData", data) is True
-        for _ in range(2):
-            assert text_of(running.call("GetConfig")) == f"basic,g{number} {number} 1.4.{number}"
+    running = server(tmp_path, certificate)
+    running.conf.write_text(f"{running.conf.read_text()}[probes]\nstorage = {storage}\n")
+    with running:
+        for number in range(10):
+            running.call("DeclareVersion", f"1.4.{number}")
+            data = f'<ProbeData><probe-data name="p" source="Probes">group:g{number}\n{number}</probe-data></ProbeData>'
+            assert running.call("RecvProbeData", data) is True
+            for _ in range(2):
+                assert text_of(running.call("GetConfig")) == f"basic,g{number} {number} 1.4.{number}"
+        before = children_of(running)
+        os.kill(before[0], signal.SIGKILL)
+        await_condition(lambda: before[0] not in (now := children_of(running)) and len(now) == 2)
+        for _ in range(4):  # also the one that has just begun
+            assert text_of(running.call("GetConfig")) == "basic,g9 9 1.4.9"
+    assert (running.repo / "etc/probes.sqlite").exists() == (storage == "sqlite")
+    assert (running.repo / "Probes/probed.xml").exists() == (storage == "xml")
 
 
 def test_what_the_server_writes_of_a_client_is_known_to_all_children_at_once(tmp_path: Path, certificate: Any) -> None:
