@@ -32,7 +32,15 @@ def warn(options: Options, logger: logging.Logger) -> None:
     chosen = kind(options)
     if options.probes_use_database and chosen != "database":
         logger.warning("[probes] use_database = yes has no effect, because of storage = %s", chosen)
-    if options.probes_storage == "auto" and chosen == "sqlite" and os.path.exists(path(options, "xml")):
+    if chosen != "sqlite" or not os.path.exists(path(options, "xml")):
+        return
+    if not os.path.exists(path(options, "sqlite")):
+        logger.warning(
+            "The probe data in %s are not used, because of [probes] storage = sqlite: "
+            "bcfg2-admin probes migrate xml sqlite takes them over",
+            path(options, "xml"),
+        )
+    elif options.probes_storage == "auto":
         logger.warning(
             "%s and %s are both there, the first one is used: set [probes] storage, or move the other away",
             path(options, "sqlite"),
@@ -79,8 +87,9 @@ class Use:
             fcntl.flock(self._fd, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
         except BlockingIOError:
             self.end()
-            what = "a server, or another command, is using" if alone else "bcfg2-admin is moving"
-            raise StorageError(f"{what} the probe data of {os.path.dirname(self._folder)}") from None
+            if alone:
+                raise StorageError(f"a server, or another command, is using {self._folder}: stop it first") from None
+            raise StorageError(f"bcfg2-admin is changing the probe data of {self._folder}: start again") from None
         except OSError:
             return
 

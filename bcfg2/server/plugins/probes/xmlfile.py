@@ -13,6 +13,7 @@ The file is read once, and written as a whole when a client has answered.  Each 
 a write costs the joining of these; clients that answer at the same time share a write.
 """
 
+import contextlib
 import logging
 import os
 import threading
@@ -23,7 +24,7 @@ from typing import Any, ClassVar
 from lxml import etree
 
 from bcfg2.server.plugins.probes.storage import NOTHING, Record, Storage, StorageError
-from bcfg2.server.storage import SharedWriter, atomic_write
+from bcfg2.server.storage import SharedWriter, atomic_write, make_file
 from bcfg2.server.versioned import Versioned, writing
 from bcfg2.xml import Element
 
@@ -117,7 +118,7 @@ class ProbedFile(Storage):
             records = _read(self.path)
         except FileNotFoundError:
             self.logger.warning("%s does not exist, creating it", self.path)
-            self._write([])
+            self._create()
             return
         except (OSError, etree.XMLSyntaxError, ValueError) as err:
             self.logger.error(
@@ -132,6 +133,11 @@ class ProbedFile(Storage):
                 client = self._clients[host] = _Client()
                 client.latest = client.record = record
                 client.part = _part(host, record)
+
+    def _create(self) -> None:
+        with contextlib.suppress(OSError):  # which the write is going to tell
+            make_file(self.path)
+        self._write([])
 
     def _write(self, hosts: list[str]) -> None:
         """Bring the file up to date with what HOSTS have answered."""

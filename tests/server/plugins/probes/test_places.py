@@ -78,6 +78,16 @@ def test_the_option_decides(
     assert "are both there" not in caplog.text
 
 
+def test_who_chooses_the_embedded_store_is_told_of_data_left_behind(
+    make_site: MakeSite, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = make_site("storage = sqlite", xml=PROBED)
+    assert site.plugin("Probes").storage.get(HOST).timestamp == 0
+    assert f"The probe data in {site.repo}/Probes/probed.xml are not used" in caplog.text
+    assert "bcfg2-admin probes migrate xml sqlite" in caplog.text
+    assert site.repo.joinpath("Probes/probed.xml").read_text() == PROBED
+
+
 @pytest.mark.parametrize("option", ["storage = database", "use_database = yes"])
 def test_both_words_for_the_database(option: str, make_site: MakeSite, tmp_path: Path) -> None:
     pytest.importorskip("django", reason="Django is missing: install bcfg2[db]")
@@ -98,7 +108,7 @@ def test_a_store_that_cannot_be_opened_leaves_the_plugin_out(
 def test_what_bcfg2_admin_moves_no_server_uses_and_the_other_way_round(make_site: MakeSite) -> None:
     site = make_site()
     alone = places.Use(str(site.repo / "Probes"))
-    with pytest.raises(StorageError, match="a server, or another command, is using"):
+    with pytest.raises(StorageError, match="a server, or another command, is using .*Probes: stop it"):
         alone.begin(alone=True)
     first = site.core
     assert "Probes" in site.start().plugins  # another one may
@@ -112,7 +122,7 @@ def test_the_use_ends_with_the_server(make_site: MakeSite, caplog: pytest.LogCap
     alone.begin(alone=True)
     site.start()
     assert "Probes" not in site.core.plugins
-    assert "bcfg2-admin is moving the probe data" in caplog.text
+    assert "bcfg2-admin is changing the probe data" in caplog.text
     alone.end()
     site.start()
     assert "Probes" in site.core.plugins
