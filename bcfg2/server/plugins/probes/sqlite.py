@@ -54,8 +54,9 @@ class ProbesSQLite(Storage):
         self.logger = logger
         self._reader = _Connection(path)
         self._changer = _Connection(path)  # one of its own: who reads does not wait for the disk
-        #: Device and number of the file that they are connected to.
+        #: The file that they are connected to, and what to hold while that changes.
         self._file: tuple[int, int] | None = None
+        self._looking = threading.Lock()
         self._writer: SharedWriter[str] = SharedWriter(self._write)
         self._lock = threading.Lock()
         #: What the disk has refused so far.
@@ -135,15 +136,16 @@ class ProbesSQLite(Storage):
 
     def _look(self) -> None:
         """Let go of a file that has been replaced or removed, and of its log, which is not that of the new one."""
-        try:
-            status = os.stat(self.path)
-        except FileNotFoundError:
-            found = None
-        else:
-            found = (status.st_dev, status.st_ino)
-        if found != self._file:
+        if _identity(self.path) == self._file:
+            return
+        with self._looking:
+            found = _identity(self.path)
+            if found == self._file:
+                return
+            log = _identity(f"{self.path}-wal")  # while it is open, no other file can have the same identity
+            is_left = log is not None and log in (self._reader.log, self._changer.log)
             self.close()
-            if self._file is not None and _number(f"{self.path}-wal") in (self._reader.log, self._changer.log):
+            if is_left:
                 for suffix in ("-wal", "-shm"):
                     with contextlib.suppress(FileNotFoundError):
                         os.unlink(self.path + suffix)
@@ -211,8 +213,8 @@ class _Connection:
 
     def __init__(self, path: str) -> None:
         self.lock = threading.Lock()
-        #: What tells the write-ahead log that it uses from others.
-        self.log = 0
+        #: The write-ahead log that it uses.
+        self.log: tuple[int, int] | None = None
         self._path = path
         self._connection: sqlite3.Connection | None = None
         self._process = 0
@@ -228,7 +230,7 @@ class _Connection:
             if self._connection is None:
                 self._connection = self._open()
                 self._process = os.getpid()
-                self.log = _number(f"{self._path}-wal")
+                self.log = _identity(f"{self._path}-wal")
             yield self._connection
 
     def drop(self) -> None:
@@ -262,12 +264,13 @@ class _Connection:
         return connection
 
 
-def _number(path: str) -> int:
-    """The number of the file PATH on its device; -1 if it is missing."""
+def _identity(path: str) -> tuple[int, int] | None:
+    """Device and number of the file PATH, which tell it from others; None if it is missing."""
     try:
-        return os.stat(path).st_ino
+        status = os.stat(path)
     except FileNotFoundError:
-        return -1
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _version(connection: sqlite3.Connection) -> int:
