@@ -12,7 +12,8 @@ pytest.importorskip("django", reason="Django is missing: install bcfg2[db]")
 from lxml import etree
 
 from bcfg2.server.database import DatabaseUnusable, availability
-from bcfg2.server.plugins.probes.storage import Record
+from bcfg2.server.plugins.probes.storage import NOTHING, Record, StorageError
+from bcfg2.server.versioned import reading
 from tests.databases import SQLite
 from tests.support import Site
 
@@ -253,8 +254,27 @@ def test_what_another_process_of_the_server_has_kept_is_taken(of_sqlite):
     one, other = of_sqlite(), of_sqlite()
     upload(one, net="1")
     storage = other.plugin("Probes").storage
-    assert storage.records() == {}
+
+    def known():
+        with reading():
+            storage.get("somebody")  # whom the request is about: only that one is looked up in the database
+            return storage.get(HOST)
+
+    assert known() == NOTHING
     other.plugin("Probes").catch_up()
-    assert storage.records()[HOST].data == {"net": "1"}
+    assert known().data == {"net": "1"}
     other.plugin("Probes").take(HOST, Record(1, ("a",), {"net": "2"}))
-    assert storage.records()[HOST].groups == ("a",)
+    assert known().groups == ("a",)
+
+
+def test_all_records_are_replaced_and_removed_at_once(make):
+    site = make()
+    upload(site, net="old")
+    storage = site.plugin("Probes").storage
+    records = {f"h{number}": Record(1_700_000_000 + number, ("zz", "aa"), {"p": f"ü{number}"}) for number in range(450)}
+    storage.replace(records)
+    assert storage.records() == records
+    with pytest.raises(StorageError, match="too long"):
+        storage.replace({"new": Record(1), "h1": Record(1, ("x" * 300,))})
+    storage.remove(["h1", "h2", "unknown"])
+    assert storage.records() == {host: record for host, record in records.items() if host not in ("h1", "h2")}
