@@ -78,6 +78,11 @@ class ProbesSQLite(Storage):
             self._is_broken = True
         finally:
             self.close()  # the server's children are not to inherit it
+        place = os.path.abspath(self.path)
+        while not os.path.exists(place):
+            place = os.path.dirname(place)
+        if not os.access(place, os.W_OK):
+            self.logger.error("Cannot write %s, the server will have new probe data in memory only", place)
 
     def get(self, host: str) -> Record:
         """The record of HOST, the same throughout a request; an empty one if there is none.

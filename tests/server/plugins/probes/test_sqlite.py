@@ -214,6 +214,18 @@ def test_what_the_disk_refuses_is_in_force_and_written_with_the_next(
     other.close()
 
 
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_file_that_cannot_be_written_is_told_of_at_the_start(
+    exists: bool, store: ProbesSQLite, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    if exists:
+        store.put("a", FULL)
+    place = path if exists else path.parent.parent
+    monkeypatch.setattr(os, "access", lambda asked, _mode: Path(asked) != place)
+    opened(path)
+    assert caplog.messages == [f"Cannot write {place}, the server will have new probe data in memory only"]
+
+
 def test_all_or_nothing(store: ProbesSQLite) -> None:
     store.put("a", FULL)
     unusable = Record(None, (), {})  # type: ignore[arg-type]
