@@ -18,7 +18,7 @@ from typing import Any
 from bcfg2.options import OptionParser
 from bcfg2.options.common import BASE_OPTIONS
 from bcfg2.server.core import Core, NetworkCore
-from bcfg2.xml import Element
+from bcfg2.xml import Element, parse_string
 
 #: Enough metadata for one client, ``client.example.com``, of one profile, ``basic``, with one bundle, ``base``.
 METADATA = {
@@ -39,6 +39,10 @@ def write_files(folder: Path, files: Mapping[str, str | bytes]) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+#: With BCFG2_TEST_VERIFY=1 in the environment each configuration is built twice, with what is kept and without.
+VERIFY = "[caching]\nverify = yes\n" if os.environ.get("BCFG2_TEST_VERIFY") else ""
 
 
 class Site:
@@ -62,7 +66,7 @@ class Site:
         self.conf = tmp_path / "bcfg2.conf"
         self.conf.write_text(
             f"[server]\nrepository = {self.repo}\nplugins = {plugins}\nfilemonitor = pseudo\n"
-            f"[communication]\npassword = secret\n{conf}\n"
+            f"[communication]\npassword = secret\n{VERIFY}{conf}\n"
         )
         self.core = self.start()
 
@@ -95,7 +99,7 @@ class Site:
     def config(self, host: str = "client.example.com") -> Element:
         """The configuration of HOST."""
         with self.core.request():
-            return self.core.BuildConfiguration(host)
+            return parse_string(self.core.configuration_text(host), host)
 
     def entry(self, tag: str, name: str, host: str = "client.example.com") -> Element:
         """The entry TAG with the given name in the configuration of HOST."""

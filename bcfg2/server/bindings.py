@@ -8,17 +8,20 @@ in those; what may differ for each request, such as a template, is left out and 
 
     structure, unbound  -> Recipe    the groups and hosts that matter, and which entries can be bound in advance
     + client            -> variant   the structure with these bound, shared by clients that agree in what matters
-    + request           -> a copy, in which the other entries are bound
+    + request           -> a copy, in which the other entries are bound; or its text, with those of the other entries
 """
 
+import secrets
 from copy import deepcopy
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 from lxml import etree
 
 from bcfg2.server.metrics import Counter
 from bcfg2.server.plugin.interfaces import Dependencies, union
-from bcfg2.xml import Element
+from bcfg2.xml import Element, tostring
 
 #: How the structures of configurations came to be bound.
 BOUND = Counter("bcfg2_structures_bound_total", "Structures bound, anew or as copies of one bound before.", "how")
@@ -26,11 +29,25 @@ BOUND = Counter("bcfg2_structures_bound_total", "Structures bound, anew or as co
 Signature = tuple[frozenset[str], str | None]
 
 
-class Variant(NamedTuple):
-    """A structure with all entries bound but those at the positions `unbound`.  Not to be changed."""
+@dataclass
+class Variant:
+    """A structure with all entries bound but those at the positions `unbound`, in their order.  Not to be changed."""
 
     element: Element
     unbound: tuple[int, ...]
+
+    @cached_property
+    def pieces(self) -> list[str]:
+        """The text of the structure in pieces, between which the texts of the unbound entries belong."""
+        element = deepcopy(self.element)
+        mark = f"m{secrets.token_hex(16)}"
+        for position in self.unbound:
+            element[position] = etree.Element(mark)
+        return tostring(element).split(f"<{mark}/>")
+
+    def entries(self) -> list[Element]:
+        """Copies of the entries that are still to be bound."""
+        return [deepcopy(self.element[position]) for position in self.unbound]
 
     def copy(self) -> tuple[Element, list[Element]]:
         """A copy of the structure, and the entries in it that are still to be bound."""

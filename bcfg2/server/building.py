@@ -2,7 +2,7 @@
 
 .. code-block:: text
 
-    BuildConfiguration(client)
+    configuration_text(client), BuildConfiguration(client)
       build_metadata            who is it, what is it a member of
       start_client_run          hooks
       GetStructures             bundles, from Structure plugins
@@ -13,13 +13,16 @@
       sort_xml                  so that equal content reads the same
 
 A fault costs what it hit: an entry, a structure, or (where the document would be wrong) the request.
+
+BuildConfiguration gives a document, for those who want to look at it or change it; what clients get is its text, which
+is put together from the texts of structures where no GoalValidator has a say.
 """
 
 import logging
 import time
 from collections.abc import Callable
 from copy import deepcopy
-from typing import Any
+from typing import Any, TypeVar
 from xmlrpc.client import Fault
 
 from lxml import etree
@@ -38,14 +41,27 @@ from bcfg2.server.plugin import (
 from bcfg2.server.plugin.interfaces import union
 from bcfg2.server.statistics import stats, track_statistics
 from bcfg2.server.versioned import Versioned, reading, request_memo
-from bcfg2.xml import Element, attributes, is_element, legal, sort_xml
+from bcfg2.xml import Element, attributes, is_element, legal, parse_string, sort_xml, tostring, written_out
 
+C = TypeVar("C")
 EntryBinder = Callable[[Element, Any], None]
 
 _NOBODY: dict[str, Any] = {}
 
 #: How often a configuration is begun at most because files change while it is built.
 _ATTEMPTS = 3
+
+
+_END = "</Configuration>"
+
+
+class _NoStructures(Exception):
+    """The structures of a client cannot be had; `document` is what it gets."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.document = etree.Element("error", {"type": "structure error"})
+        self.document.text = text
 
 
 class ConfigurationBuilder:
@@ -71,39 +87,92 @@ class ConfigurationBuilder:
         An ``<error>`` document if the structures cannot be had; a fault if the client's metadata cannot be built or a
         validator refuses the configuration.
         """
+        try:
+            return self._built(client, self._document)
+        except _NoStructures as err:
+            return err.document
+
+    def configuration_text(self, client: str) -> str:
+        """What :meth:`BuildConfiguration` gives for CLIENT, as text."""
+        try:
+            return self._built(client, self._verified_text if self.options.caching_verify else self._text)
+        except _NoStructures as err:
+            return tostring(err.document)
+
+    def _built(self, client: str, make: Callable[[Any], C]) -> C:
+        """What MAKE makes of the client's metadata, between the hooks."""
         begun = time.monotonic()
         with reading():
             metadata = self.build_metadata(client)  # which may register the client, and then see a newer state
             self.client_run_hook("start_client_run", metadata)
             for _ in range(_ATTEMPTS):
                 seen = self.fam.foreign_version
-                config = self._assembled(metadata)
+                config = make(metadata)
                 if self.fam.foreign_version == seen:
                     break
                 # a plugin has made a file, and since then sees changes by others as well: begin anew with all of them
                 metadata = self.build_metadata(client)
-            if config.tag == "error":
-                return config
             self.client_run_hook("end_client_run", metadata)
-            sort_xml(config)
         self.logger.info("Built the configuration of %s in %.3f s", client, time.monotonic() - begun)
         return config
 
-    def _assembled(self, metadata: Any) -> Element:
-        """The structures of the client, bound and validated; an ``<error>`` document if they cannot be had."""
-        config = etree.Element("Configuration", {"version": "2.0", "revision": self.revision})
+    def _document(self, metadata: Any, bindings: Bindings | None = None) -> Element:
+        """The structures of the client, bound and validated, in one document."""
+        structures = self._validated_structures(metadata)
+        config = self._root()
+        self.BindStructures(structures, metadata, config, bindings)
+        self.validate_goals(metadata, config)
+        sort_xml(config)
+        return config
+
+    def _text(self, metadata: Any) -> str:
+        """The same as text."""
+        if any(plugin.concerns(metadata) for plugin in self.plugins_by_type(GoalValidator)):
+            return written_out(self._document(metadata))
+        texts = self._structure_texts(self._validated_structures(metadata), metadata)
+        if not any(name is None for name, _ in texts):
+            texts.sort(key=lambda item: item[0] or "")
+        empty = tostring(self._root())
+        if not texts:
+            return empty
+        return "".join([f"{empty.removesuffix('/>')}>", *(piece for _, pieces in texts for piece in pieces), _END])
+
+    def _verified_text(self, metadata: Any) -> str:
+        """The same, compared with what is built without anything that was kept: RuntimeError if it differs."""
+        text = self._text(metadata)
+        anew = self._document(metadata, Bindings(0))
+        if _canonical(parse_string(text, "configuration")) != _canonical(anew):
+            self.logger.error(
+                "%s: what was kept gives another configuration than building it anew:\n%s\n%s",
+                metadata.hostname, text, tostring(anew),
+            )  # fmt: skip
+            raise RuntimeError("[caching] verify: the configuration differs from one that is built anew, see the log")
+        return text
+
+    def _root(self) -> Element:
+        return etree.Element("Configuration", {"version": "2.0", "revision": self.revision})
+
+    def _validated_structures(self, metadata: Any) -> list[Element]:
         try:
             structures = self.GetStructures(metadata)
         except Exception as err:
             self.logger.exception("Cannot get the structures of %s", metadata.hostname)
-            error = etree.Element("error", {"type": "structure error"})
-            error.text = _sentence(err)
-            return error
+            raise _NoStructures(_sentence(err)) from err
         self.validate_structures(metadata, structures)
         self._check_altsrc(structures, metadata)
-        self.BindStructures(structures, metadata, config)
-        self.validate_goals(metadata, config)
-        return config
+        return structures
+
+    @track_statistics("BindStructures")
+    def _structure_texts(self, structures: list[Element], metadata: Any) -> list[tuple[str | None, list[str]]]:
+        """The name and the text, in pieces, of each of STRUCTURES, bound; one that fails as a whole is left out."""
+        bindings = self._present_bindings()
+        texts = []
+        for structure in structures:
+            try:
+                texts.append((structure.get("name"), self._bound_text(structure, metadata, bindings)))
+            except Exception:
+                self.logger.exception("Cannot bind structure %s of %s", structure.get("name"), metadata.hostname)
+        return texts
 
     def client_run_hook(self, hook: str, metadata: Any) -> None:
         """Tell all ClientRunHooks plugins of the stage HOOK; what they raise is logged and changes nothing."""
@@ -170,9 +239,14 @@ class ConfigurationBuilder:
                 self.logger.error("%s: %s %s is asked for with different altsrc", metadata.hostname, tag, name)
 
     @track_statistics()
-    def BindStructures(self, structures: list[Element], metadata: Any, config: Element) -> None:
-        """Bind all entries of STRUCTURES and append these to CONFIG; one that fails as a whole is left out."""
-        bindings = self._present_bindings()
+    def BindStructures(
+        self, structures: list[Element], metadata: Any, config: Element, bindings: Bindings | None = None
+    ) -> None:
+        """Bind all entries of STRUCTURES and append these to CONFIG; one that fails as a whole is left out.
+
+        BINDINGS: what is bound in advance; by default what there is for the present state of the repository.
+        """
+        bindings = bindings or self._present_bindings()
         for structure in structures:
             try:
                 config.append(self._bound(structure, metadata, bindings))
@@ -192,16 +266,21 @@ class ConfigurationBuilder:
 
     def _bound(self, structure: Element, metadata: Any, bindings: Bindings) -> Element:
         """STRUCTURE with all entries bound: itself, or a copy of what has been bound in advance."""
-        key = bindings.key(structure)
-        if bindings.is_worth_it(key):
-            return self._copy_bound(key, structure, metadata, bindings)
-        BOUND.add("anew")
-        self.BindStructure(structure, metadata)
-        return structure
+        variant = self._variant(structure, metadata, bindings)
+        if variant is None:
+            self.BindStructure(structure, metadata)
+            return structure
+        bound, unbound = variant.copy()
+        for entry in unbound:
+            self._bind_or_fail(entry, metadata)
+        return bound
 
-    @track_statistics("BindStructure")
-    def _copy_bound(self, key: bytes, structure: Element, metadata: Any, bindings: Bindings) -> Element:
-        """A copy of STRUCTURE, whose key is KEY, as it is bound in advance, with the rest bound now."""
+    def _variant(self, structure: Element, metadata: Any, bindings: Bindings) -> Variant | None:
+        """STRUCTURE as it is bound in advance for clients like this one; None if it is to be bound for this one."""
+        key = bindings.key(structure)
+        if not bindings.is_worth_it(key):
+            BOUND.add("anew")
+            return None
         recipe = bindings.recipe(key)
         if recipe is None:
             recipe = Recipe([self._depends_on(entry) for entry in structure])
@@ -212,10 +291,24 @@ class ConfigurationBuilder:
         if variant is None:
             variant = self._bind_in_advance(structure, recipe, metadata)
             bindings.add_variant(recipe, signature, variant)
-        bound, unbound = variant.copy()
-        for entry in unbound:
+        return variant
+
+    def _bound_text(self, structure: Element, metadata: Any, bindings: Bindings) -> list[str]:
+        """The text of STRUCTURE with all entries bound, in pieces."""
+        variant = self._variant(structure, metadata, bindings)
+        if variant is None:
+            self.BindStructure(structure, metadata)
+            sort_xml(structure)
+            structure.tail = None
+            return [written_out(structure)]
+        entries = variant.entries()
+        pieces = [variant.pieces[0]]
+        for entry, piece in zip(entries, variant.pieces[1:], strict=True):
             self._bind_or_fail(entry, metadata)
-        return bound
+            sort_xml(entry)
+            entry.tail = None
+            pieces += written_out(entry), piece
+        return pieces
 
     def _depends_on(self, entry: Element) -> Dependencies | None:
         """What of a client decides how ENTRY is bound; None if anything may."""
@@ -241,7 +334,7 @@ class ConfigurationBuilder:
             elif dependencies is None or not self._try_to_bind(entry, metadata):
                 unbound.append(entry)
         sort_xml(bound)
-        return Variant(bound, tuple(bound.index(entry) for entry in unbound))
+        return Variant(bound, tuple(sorted(bound.index(entry) for entry in unbound)))
 
     def _try_to_bind(self, entry: Element, metadata: Any) -> bool:
         """Bind ENTRY; if that fails leave it as it is, to be bound, and to fail, for each request."""
@@ -361,6 +454,14 @@ class ConfigurationBuilder:
                 if (names := plugin.Entries.get(tag, _NOBODY))
             ]
         return listing
+
+
+def _canonical(document: Element) -> bytes:
+    """What is the same for documents that say the same to a client, which does not look at the order of siblings."""
+    children = sorted(_canonical(child) for child in document if is_element(child))
+    head = etree.Element(document.tag, dict(sorted(attributes(document).items())))
+    head.text = (document.text or "").strip() if children else document.text
+    return b"".join([etree.tostring(head), *children, b"/"])
 
 
 def is_bound(entry: Element) -> bool:

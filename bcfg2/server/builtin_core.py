@@ -17,7 +17,6 @@ from bcfg2.server.limits import Limits, allow_descriptors
 from bcfg2.server.monitoring import Monitoring
 from bcfg2.server.plugin.interfaces import Address
 from bcfg2.server.ssl_server import Page, ServerError, XMLRPCServer
-from bcfg2.xml import Element
 
 _LIMITS = Limits()
 
@@ -188,10 +187,10 @@ class BuiltinCore(NetworkCore):
         if self.server is not None:
             self.server.server_close()
 
-    def BuildConfiguration(self, client: str) -> Element:
+    def configuration_text(self, client: str) -> str:
         begun = time.perf_counter()
         try:
-            return super().BuildConfiguration(client)
+            return super().configuration_text(client)
         finally:
             self.monitoring.configurations.add(time.perf_counter() - begun)
 

@@ -28,7 +28,6 @@ from bcfg2.server.plugin.services import using
 from bcfg2.server.rpc_queue import ChildEnd, Request
 from bcfg2.server.statistics import stats
 from bcfg2.server.versioned import writing
-from bcfg2.xml import written_out
 
 if TYPE_CHECKING:
     from bcfg2.server.multiprocessing_core import MultiprocessingCore
@@ -154,7 +153,7 @@ class ChildCore:
         with self._published:
             self._published.wait_for(lambda: self._state >= state)
         with self.core.request():
-            return written_out(self.core.BuildConfiguration(client))
+            return self.core.configuration_text(client)
 
     # files
 

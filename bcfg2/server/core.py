@@ -152,6 +152,12 @@ class Core(HasOptions, ConfigurationBuilder, ExposedMethods):
             default=5000,
             help="How many structures are kept bound for clients that agree in what matters; 0: none",
         ),
+        BooleanOption(
+            "caching",
+            "verify",
+            default=False,
+            help="Build each configuration also without what is kept, and fail if that gives another one (for tests)",
+        ),
         *ENCRYPTION_OPTIONS,
         BooleanOption("logging", "performance", default=False, help="Log statistics periodically"),
         TimeoutOption("logging", "performance_interval", default=300.0, help="Seconds between these logs"),

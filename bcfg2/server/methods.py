@@ -18,7 +18,7 @@ from bcfg2.server.plugin import (
 )
 from bcfg2.server.plugin.interfaces import Address
 from bcfg2.server.statistics import stats, track_statistics
-from bcfg2.xml import Element, XMLError, parse_string, tostring, written_out
+from bcfg2.xml import Element, XMLError, parse_string, tostring
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -58,10 +58,10 @@ class ExposedMethods(Debuggable):
     def critical_error(self, message: str) -> NoReturn:
         raise NotImplementedError
 
-    def resolve_client(self, address: Address, cleanup_cache: bool = False, metadata: bool = True) -> tuple[str, Any]:
+    def configuration_text(self, client: str) -> str:
         raise NotImplementedError
 
-    def BuildConfiguration(self, client: str) -> Element:
+    def resolve_client(self, address: Address, cleanup_cache: bool = False, metadata: bool = True) -> tuple[str, Any]:
         raise NotImplementedError
 
     @property
@@ -154,7 +154,7 @@ class ExposedMethods(Debuggable):
     @close_db_connection
     def GetConfig(self, address: Address) -> str:
         """The configuration of the client, as an XML document."""
-        return written_out(self.BuildConfiguration(self.resolve_client(address, metadata=False)[0]))
+        return self.configuration_text(self.resolve_client(address, metadata=False)[0])
 
     @exposed
     @close_db_connection

@@ -32,7 +32,6 @@ from bcfg2.server.plugin.services import using
 from bcfg2.server.rpc_queue import ChildEnd, RPCQueue, Subscriber, SubscriberGone
 from bcfg2.server.turns import NoWorker
 from bcfg2.server.versioned import Versioned, after_publish, assigned
-from bcfg2.xml import written_out
 
 __all__ = ["ChildCore", "MultiprocessingCore", "RPCQueue"]
 
@@ -225,7 +224,7 @@ class MultiprocessingCore(BuiltinCore):
         try:
             document = self.children.render(client, self.state)
         except NoWorker:
-            return written_out(self.BuildConfiguration(client))
+            return self.configuration_text(client)
         self.monitoring.configurations.add(time.perf_counter() - begun)
         return document
 

@@ -212,7 +212,7 @@ def test_built_configurations_and_file_events_are_counted(run):
     core = run()
     before = numbers(core)
     with core.request():
-        core.BuildConfiguration("client.example.com")
+        core.configuration_text("client.example.com")
     with open(core.cfile, "a") as stream:
         stream.write("# changed\n")
     await_condition(lambda: core.fam.batches.value() > before["bcfg2_file_event_batches_total",])

@@ -50,6 +50,9 @@ class Defaults(PriorityFolder, GoalValidator):
         super().on_change()
         self._told = set()
 
+    def concerns(self, metadata: Any) -> bool:
+        return bool(self.entries)
+
     def validate_goals(self, metadata: Any, config: xml.Element) -> None:
         for structure in config:
             for entry in structure:

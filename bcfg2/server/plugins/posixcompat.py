@@ -15,9 +15,12 @@ class POSIXCompat(Plugin, GoalValidator):
 
     create: ClassVar[bool] = False
 
-    def validate_goals(self, metadata: Any, config: xml.Element) -> None:
+    def concerns(self, metadata: Any) -> bool:
         version = metadata.version_info
-        if version is not None and version >= _READS_MODE:
+        return version is None or bool(version < _READS_MODE)
+
+    def validate_goals(self, metadata: Any, config: xml.Element) -> None:
+        if not self.concerns(metadata):
             return
         for entry in config.iterfind("*/Path[@mode]"):
             entry.set("perms", entry.get("mode", ""))

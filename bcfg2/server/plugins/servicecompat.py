@@ -22,9 +22,12 @@ class ServiceCompat(Plugin, GoalValidator):
 
     create: ClassVar[bool] = False
 
-    def validate_goals(self, metadata: Any, config: xml.Element) -> None:
+    def concerns(self, metadata: Any) -> bool:
         version = metadata.version_info
-        if version is not None and version >= _READS_RESTART:
+        return version is None or bool(version < _READS_RESTART)
+
+    def validate_goals(self, metadata: Any, config: xml.Element) -> None:
+        if not self.concerns(metadata):
             return
         inexact = []
         for entry in config.iter("Service"):
