@@ -7,8 +7,17 @@ from typing import NamedTuple
 import pytest
 
 from tests.databases import databases, mariadb, postgresql
+from tests.support import VERIFY
 
 __all__ = ["databases", "mariadb", "postgresql"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what cannot pass with ``[caching] verify``, see :data:`tests.support.VERIFY`."""
+    if VERIFY:
+        for item in items:
+            if item.get_closest_marker("builds_once"):
+                item.add_marker(pytest.mark.skip("configurations are built twice (BCFG2_TEST_VERIFY)"))
 
 
 class Certificate(NamedTuple):

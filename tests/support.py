@@ -66,7 +66,7 @@ class Site:
         self.conf = tmp_path / "bcfg2.conf"
         self.conf.write_text(
             f"[server]\nrepository = {self.repo}\nplugins = {plugins}\nfilemonitor = pseudo\n"
-            f"[communication]\npassword = secret\n{VERIFY}{conf}\n"
+            f"{VERIFY}[communication]\npassword = secret\n{conf}\n"
         )
         self.core = self.start()
 

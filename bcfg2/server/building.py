@@ -460,7 +460,7 @@ def _canonical(document: Element) -> bytes:
     """What is the same for documents that say the same to a client, which does not look at the order of siblings."""
     children = sorted(_canonical(child) for child in document if is_element(child))
     head = etree.Element(document.tag, dict(sorted(attributes(document).items())))
-    head.text = (document.text or "").strip() if children else document.text
+    head.text = ((document.text or "").strip() if children else document.text) or None
     return b"".join([etree.tostring(head), *children, b"/"])
 
 

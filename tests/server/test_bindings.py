@@ -102,6 +102,7 @@ class Clock(Plugin, TemplateDataProvider):
         return {"tick": next(self.ticks)}
 
 
+@pytest.mark.builds_once
 def test_a_template_is_rendered_for_every_request(make):
     site = make({**FILES, "Cfg/t/t.genshi": "${tick}"}, plugins=f"{PLUGINS},{__name__}.Clock")
     first, second = (site.entry("Path", "/t", "a.example.com").text for _ in range(2))
@@ -188,6 +189,7 @@ def test_a_request_that_began_before_a_change_is_bound_from_the_old_files(make):
     assert etree.tostring(site.config("a.example.com")) != old
 
 
+@pytest.mark.builds_once
 def test_entries_that_fail_are_tried_and_reported_for_every_request(make, caplog):
     site = make()
     site.config("a.example.com")
@@ -215,6 +217,7 @@ class Honest(Moody):
         return Dependencies()
 
 
+@pytest.mark.builds_once
 @pytest.mark.parametrize(("plugin", "moods"), [(Moody, ["good", "good", "bad"]), (Honest, ["good", "good", "good"])])
 def test_a_generator_that_promises_nothing_is_asked_every_time(make, plugin, moods):
     files = {**FILES, "Bundler/base.xml": '<Bundle><Service name="x"/></Bundle>'}

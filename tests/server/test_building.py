@@ -169,6 +169,7 @@ def test_missing_bundles_are_reported_and_the_rest_is_sent(site, caplog):
     assert "has bundles that do not exist: base" in caplog.text
 
 
+@pytest.mark.builds_once
 def test_everything_is_called_in_its_order(site):
     config = site.config()
     assert site.plugin("Checker").calls == [

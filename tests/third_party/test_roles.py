@@ -91,6 +91,7 @@ def test_probes_are_sent_and_their_answers_handed_over_together(site: Make) -> N
     assert calls() == [("Facts", "GetProbes", HOST), ("Facts", "ReceiveData", HOST, [("fact", "6.1"), ("more", "x")])]
 
 
+@pytest.mark.builds_once
 def test_entries_are_bound_by_the_generator_that_lists_them_or_else_handles_them(site: Make) -> None:
     made = with_role(site, "Site", "Binder")
     bundle = made.config().find("Bundle[@name='site']")
@@ -258,6 +259,7 @@ def test_metadata_of_another_plugin_is_cached_without_mixing_clients_runs(site: 
 # the whole conversation
 
 
+@pytest.mark.builds_once
 def test_the_order_of_a_run_is_the_documented_one(site: Make) -> None:
     made = site(ALL)
     seen: list[tuple[Any, ...]] = []

@@ -208,6 +208,7 @@ def test_what_a_glob_finds_is_not_repeated_and_nothing_found_leaves_nothing(core
     assert [node.get("name") for node in structures[0]] == ["/etc/a", "/etc/b"]
 
 
+@pytest.mark.builds_once
 def test_a_template_that_fails_is_one_line_with_its_place_for_each_configuration(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

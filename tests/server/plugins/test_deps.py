@@ -99,6 +99,7 @@ def test_of_several_files_that_list_an_entry_only_the_highest_priority_counts(tm
     assert added(subject) == ["Package high", "Package more"]
 
 
+@pytest.mark.builds_once
 def test_two_files_of_one_priority_add_nothing_to_clients_that_have_the_entry(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -21,6 +21,7 @@ def inexact(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.name == "bcfg2.ServiceCompat"]
 
 
+@pytest.mark.builds_once
 @pytest.mark.parametrize(
     ("attributes", "mode", "exact"),
     [
@@ -50,6 +51,7 @@ def test_services_at_any_depth_and_those_that_failed_get_one(tmp_path: Path) -> 
     assert site.entry("Service", "deep").get("mode") == "default"
 
 
+@pytest.mark.builds_once
 def test_what_has_no_equal_is_one_line_that_names_client_and_services(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

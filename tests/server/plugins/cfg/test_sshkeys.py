@@ -306,6 +306,7 @@ def test_children_of_one_server_share_what_each_makes(tmp_path: Path, certificat
     assert sorted(os.listdir(tmp_path / "repo" / FOLDER / "id")) == ["id.G50_farm", "privkey.xml"]
 
 
+@pytest.mark.builds_once
 def test_a_client_for_which_a_key_is_made_while_files_change_sees_all_of_the_change(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -134,6 +134,7 @@ def test_a_pair_is_made_for_the_host_and_kept(tmp_path: Path) -> None:
     assert site.entry("Path", ED25519, "web1.example.com").text != private
 
 
+@pytest.mark.builds_once
 def test_a_pair_is_known_to_the_others_at_once(tmp_path: Path) -> None:
     pytest.importorskip("cryptography", reason="cryptography (extra encryption) is not installed")
     site = make(tmp_path, {}, (LIST, f"{ED25519}.pub"))
