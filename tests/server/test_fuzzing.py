@@ -190,7 +190,7 @@ def test_ten_thousand_bad_requests_leave_no_thread_no_descriptor_and_no_unnamed_
     for method in ("GetProbes", "GetConfig"):  # whoever is needed once for all has come then
         target.throw(request(call_body(method)))
     await_condition(lambda: target.server.counters.connections == 0)
-    before = (threading.active_count(), descriptors())
+    threads, opened = threading.active_count(), descriptors()
     heads = mutated(
         request(call_body("GetProbes")),
         request(b"4\r\nabcd\r\n0\r\n\r\n", length=False, extra=["Transfer-Encoding: chunked", "A: b"]),
@@ -220,7 +220,7 @@ def test_ten_thousand_bad_requests_leave_no_thread_no_descriptor_and_no_unnamed_
     assert target.sent >= 10_000
     target.disconnect()
     await_condition(lambda: target.server.counters.connections == 0)
-    await_condition(lambda: (threading.active_count(), descriptors()) == before)
+    await_condition(lambda: threading.active_count() <= threads and descriptors() <= opened)
     unnamed = [
         record.getMessage() for record in target.records if record.exc_info and not NAMED.match(record.getMessage())
     ]
