@@ -1,6 +1,7 @@
 # make demo     the example site: server, two clients, a whole conversation
 # make serve    the same, and the server goes on until Ctrl-C (PORT=6789)
 # make test     every check there is
+# make backends the recorded cases on the cores that are not the default; a part of make test
 # make bench    what the server does in a second, against the released one
 #
 # Everything that is installed or made goes to var/.
@@ -12,6 +13,8 @@ JOBS ?= 2
 # The same examples in each run, and no complaints of Hypothesis about a slow machine.
 PYTEST := -n $(JOBS) --hypothesis-profile ci
 PORT ?= 6789
+# The recorded cases that every core has to pass.
+CASES := -k "core- or metadata- or structures- or cfg- or probes-"
 
 PYTHON = $(shell .ci/python)
 PYTHON_VERSION = $(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
@@ -19,7 +22,7 @@ PYTHON_VERSION = $(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.versi
 OTHERS = $(foreach version,$(filter-out $(PYTHON_VERSION),3.11 3.12 3.13),$(if $(shell .ci/python $(version)),$(version)))
 WHAT_TO_INSTALL := pyproject.toml setup.py .ci/venv .ci/services
 
-.PHONY: help demo serve test lint types unit docs package pythons bench clean
+.PHONY: help demo serve test lint types unit backends docs package pythons bench clean
 .NOTPARALLEL:
 .PRECIOUS: var/venv-%/test.stamp
 
@@ -32,7 +35,7 @@ demo: $(VENV)/demo.stamp
 serve: $(VENV)/demo.stamp
 	$(BIN)/python examples/demo.py --serve --port $(PORT)
 
-test: lint types unit docs package pythons
+test: lint types unit backends docs package pythons
 	@echo "All checks passed."
 
 lint: $(VENV)/dev.stamp
@@ -45,6 +48,9 @@ types: $(VENV)/dev.stamp
 unit: $(VENV)/dev.stamp
 	.ci/databases
 	$(BIN)/python -m pytest $(PYTEST)
+
+backends: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest $(PYTEST) tests/conformance/test_cases.py $(CASES) --backend multiprocessing
 
 docs: $(VENV)/dev.stamp
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs var/docs

@@ -20,6 +20,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip("configurations are built twice (BCFG2_TEST_VERIFY)"))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The option that chooses who serves the recorded cases."""
+    parser.addoption(
+        "--backend",
+        choices=("builtin", "multiprocessing", "cherrypy"),
+        default="builtin",
+        help="the core that plays the recorded cases whose bcfg2.conf names none (default: %(default)s)",
+    )
+
+
 class Certificate(NamedTuple):
     """Paths of a certificate (which is its own authority) and of its key."""
 

@@ -38,15 +38,23 @@ class Conversation:
     """The case in FOLDER, laid out in the empty folder WORK and played against COMMANDS.
 
     SETTLE: seconds that a changed repository may take to show; the first answer that differs after that ends the play.
+    BACKEND: the core that serves where the case's bcfg2.conf names none.
     """
 
     def __init__(
-        self, folder: Path, work: Path, commands: Path, authority: Authority, settle: float = SETTLE_LIMIT
+        self,
+        folder: Path,
+        work: Path,
+        commands: Path,
+        authority: Authority,
+        settle: float = SETTLE_LIMIT,
+        backend: str = "builtin",
     ) -> None:
         self.work = work
         self.commands = commands
         self.authority = authority
         self.settle = settle
+        self.backend = backend
         self.port = free_port()
         script = json.loads((folder / "case.json").read_text())
         self.steps: list[Step] = script["steps"]
@@ -71,11 +79,15 @@ class Conversation:
             if path.is_file() and not path.is_symlink():
                 with contextlib.suppress(UnicodeDecodeError):
                     text = path.read_bytes().decode()
-                    if (filled := self._fill(text)) != text:
+                    if (filled := self._fill_file(path, text)) != text:
                         path.write_bytes(filled.encode())
 
     def _fill(self, text: str) -> str:
         return text.replace("@CASE@", str(self.work)).replace("@PORT@", str(self.port))
+
+    def _fill_file(self, path: Path, text: str) -> str:
+        """The content of the file PATH, of which the case says that it is TEXT."""
+        return self._fill(with_backend(text, self.backend) if path == self.work / "bcfg2.conf" else text)
 
     def missing_commands(self) -> list[str]:
         """The commands of the suite that the steps use and that do not exist."""
@@ -183,7 +195,7 @@ class Conversation:
     def _do_write(self, step: Step) -> None:
         path = self.work / step["path"]
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self._fill(step["text"]))
+        path.write_text(self._fill_file(path, step["text"]))
         if "mode" in step:
             path.chmod(int(step["mode"], 8))
 
@@ -200,6 +212,15 @@ class Conversation:
     def _do_restart(self, _step: Step) -> None:
         self.server.stop()
         self.server.start()
+
+
+def with_backend(conf: str, backend: str) -> str:
+    """The text CONF of a bcfg2.conf, with BACKEND, and two children for it, where it names none."""
+    if backend == "builtin" or re.search(r"(?m)^backend\s*[=:]", conf):
+        return conf
+    section = "[server]\n"
+    lines = f"backend = {backend}\n" + ("children = 2\n" if backend == "multiprocessing" else "")
+    return conf.replace(section, section + lines, 1) if section in conf else f"{conf}\n{section}{lines}"
 
 
 def _difference(expected: Answer, answer: Answer) -> str:

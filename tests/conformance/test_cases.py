@@ -42,10 +42,12 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 @pytest.mark.parametrize("case", _parameters())
-def test_every_answer_is_the_recorded_one(case: str, tmp_path: Path, commands: Path, authority: Authority) -> None:
+def test_every_answer_is_the_recorded_one(
+    case: str, tmp_path: Path, commands: Path, authority: Authority, pytestconfig: pytest.Config
+) -> None:
     settle = SETTLE_LIMIT_OF_WAITING if case in WAITING else SETTLE_LIMIT
     work = tmp_path / case
-    Conversation(HERE / "cases" / case, work, commands, authority, settle).play()
+    Conversation(HERE / "cases" / case, work, commands, authority, settle, pytestconfig.getoption("--backend")).play()
 
 
 def test_only_existing_cases_are_listed_as_waiting() -> None:

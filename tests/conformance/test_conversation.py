@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.conversation import Conversation, Differs
+from tests.conformance.conversation import Conversation, Differs, with_backend
 from tests.conformance.process import Authority
 
 
@@ -91,3 +91,17 @@ def test_a_daemon_that_is_left_over_is_ended(tmp_path: Path, authority: Authorit
     steps = [shell('setsid tail -f "$PWD/bcfg2.conf" > /dev/null 2>&1 & echo $! > d.pid')]
     play(tmp_path, authority, steps, {"01 shell": {"exit": 0, "stdout": []}})
     wait_for_end(int((tmp_path / "work/d.pid").read_text()))
+
+
+@pytest.mark.parametrize(
+    ("conf", "backend", "expected"),
+    [
+        ("[server]\nplugins = A\n", "builtin", "[server]\nplugins = A\n"),
+        ("[server]\nplugins = A\n", "cherrypy", "[server]\nbackend = cherrypy\nplugins = A\n"),
+        ("[server]\nx = 1\n", "multiprocessing", "[server]\nbackend = multiprocessing\nchildren = 2\nx = 1\n"),
+        ("[server]\nbackend: best\n", "cherrypy", "[server]\nbackend: best\n"),
+        ("[a]\nb = 1", "cherrypy", "[a]\nb = 1\n[server]\nbackend = cherrypy\n"),
+    ],
+)
+def test_the_backend_is_set_where_the_case_names_none(conf: str, backend: str, expected: str) -> None:
+    assert with_backend(conf, backend) == expected
