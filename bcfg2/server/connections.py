@@ -31,6 +31,11 @@ logger = logging.getLogger("bcfg2.SSLServer")
 GRACE = 2.0
 
 
+#: How much a client whose request is refused may still send, in bytes: if the connection were closed at once, it would
+#: see that instead of the answer.
+MAX_DISCARDED = 1 << 20
+
+
 class _State(enum.Enum):
     NEW = 1
     BUSY = 2
@@ -238,3 +243,27 @@ class TimedStream(io.RawIOBase):
     def _passed(self, count: int) -> None:
         if self._rate:
             self._deadline = min(self._deadline + count / self._rate, time.monotonic() + self._timeout)
+
+
+def end_sending(connection: ssl.SSLSocket) -> None:
+    """Tell the client at the other end of CONNECTION that nothing follows, without waiting for its answer."""
+    with contextlib.suppress(OSError, ValueError):
+        connection.settimeout(0)
+        connection.unwrap()
+    with contextlib.suppress(OSError):
+        socket.socket.shutdown(connection, socket.SHUT_WR)
+
+
+def discard(connection: ssl.SSLSocket, seconds: float) -> None:
+    """Say that nothing follows, and take what the client still sends, unread, until it closes; within limits."""
+    end_sending(connection)
+    buffer = bytearray(1 << 16)
+    remaining = MAX_DISCARDED
+    deadline = time.monotonic() + seconds
+    with contextlib.suppress(OSError, ValueError):
+        while remaining > 0 and (left := deadline - time.monotonic()) > 0:
+            connection.settimeout(left)
+            count = socket.socket.recv_into(connection, buffer)
+            if not count:
+                return
+            remaining -= count

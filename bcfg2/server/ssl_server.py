@@ -8,6 +8,7 @@
     XMLRPCDispatcher            XML-RPC: asks its instance, encodes the answer (dispatcher.py)
         XMLRPCServer            all three
     XMLRPCRequestHandler        HTTP: one for each connection (http_request.py reads requests)
+        Answering               what a request is answered with (answering.py)
 
 The instance that is registered with the server decides everything else.  It has three methods:
 ``authenticate(cert, user, password, address)``, ``check_acls(address, method)`` and ``_dispatch(method, arguments,
@@ -29,20 +30,18 @@ import socketserver
 import ssl
 import threading
 import time
-from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any
 from xmlrpc.server import SimpleXMLRPCRequestHandler
 
+from bcfg2.server.answering import Answering, Page, refused
 from bcfg2.server.call_log import Call
-from bcfg2.server.connections import Connections, TimedStream
+from bcfg2.server.connections import Connections, TimedStream, discard, end_sending
 from bcfg2.server.dispatcher import XMLRPCACLCheckException, XMLRPCDispatcher, decode_call
-from bcfg2.server.failed_logins import FailedLogins
 from bcfg2.server.http_request import Head, Refusal, declared_length, parse_basic, read_body, read_head
 from bcfg2.server.limits import Limits, SparseLog
 from bcfg2.server.plugin.interfaces import ClientAddress
 from bcfg2.server.tls import RenewableContext, ServerError, make_context
-from bcfg2.xml import legal
 
 __all__ = [
     "Limits",
@@ -64,24 +63,8 @@ logger = logging.getLogger("bcfg2.SSLServer")
 #: The words of old configurations.  Both mean: the best version of TLS that both sides know, 1.2 at least.
 PROTOCOLS = ("xmlrpc/ssl", "xmlrpc/tlsv1")
 
-#: How much a client whose request is refused may still send, in bytes: if the connection were closed at once, it would
-#: see that instead of the answer.
-MAX_DISCARDED = 1 << 20
-
 #: Accepting fails with these while there is too much of everything.
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-
-#: One of so many connections may be waiting because of wrong passwords.
-_DELAYED_SHARE = 10
-
-
-class Page(NamedTuple):
-    """An answer: HTTP status, type and content of the body, and perhaps the seconds after which to try again."""
-
-    status: int
-    content_type: str
-    body: bytes | bytearray
-    retry_after: int | None = None
 
 
 class SSLServer(socketserver.TCPServer):
@@ -111,7 +94,8 @@ class SSLServer(socketserver.TCPServer):
         if protocol not in PROTOCOLS:
             raise ServerError(f"the protocol is {protocol!r}, use one of {', '.join(PROTOCOLS)}")
         self.io_timeout = timeout
-        self._tls = RenewableContext(keyfile, certfile, ca if reqCert else None, ciphers)
+        #: The TLS settings for new connections.
+        self.tls = RenewableContext(keyfile, certfile, ca if reqCert else None, ciphers)
         host, port = server_address
         if ":" in host:
             self.address_family = socket.AF_INET6
@@ -128,7 +112,7 @@ class SSLServer(socketserver.TCPServer):
         connection.settimeout(self.io_timeout)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            secure = self._tls.current().wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+            secure = self.tls.current().wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
         except BaseException:
             connection.close()
             raise
@@ -136,16 +120,8 @@ class SSLServer(socketserver.TCPServer):
 
     def shutdown_request(self, request: Any) -> None:
         """Tell the client that nothing follows, without waiting for its answer, and close."""
-        self.end_sending(request)
+        end_sending(request)
         self.close_request(request)
-
-    def end_sending(self, request: Any) -> None:
-        """Tell the client that nothing follows."""
-        with contextlib.suppress(OSError, ValueError):
-            request.settimeout(0)
-            request.unwrap()
-        with contextlib.suppress(OSError):
-            socket.socket.shutdown(request, socket.SHUT_WR)
 
 
 def client_address(address: Any) -> ClientAddress:
@@ -189,11 +165,9 @@ class XMLRPCServer(socketserver.ThreadingMixIn, SSLServer, XMLRPCDispatcher):
         self.connections = Connections(self.limits.connections, self.limits.connections_per_address)
         #: What happened to connections so far.
         self.counters = self.connections.counters
-        self.failed_logins = FailedLogins(
-            self.limits.login_failures, self.limits.login_delay, max(1, self.limits.connections // _DELAYED_SHARE)
-        )
         #: Set when the server is to stop.
         self.stopping = threading.Event()
+        self.answering = Answering(self, self.limits, self.stopping)
         #: When connections were last looked for, of :func:`time.monotonic`.
         self.turned = time.monotonic()
         self._exhausted_log = SparseLog(logger)
@@ -337,21 +311,7 @@ class XMLRPCRequestHandler(SimpleXMLRPCRequestHandler):
         with contextlib.suppress(OSError, ValueError):
             super().finish()
         if self.refused:
-            self.server.end_sending(self.connection)
-            with contextlib.suppress(OSError, ValueError):
-                self._discard()
-
-    def _discard(self) -> None:
-        """Take what the client still sends, unread, until it closes; within limits."""
-        buffer = bytearray(1 << 16)
-        left = MAX_DISCARDED
-        deadline = time.monotonic() + self.server.limits.timeout
-        while left > 0 and (seconds := deadline - time.monotonic()) > 0:
-            self.connection.settimeout(seconds)
-            count = socket.socket.recv_into(self.connection, buffer)
-            if not count:
-                return
-            left -= count
+            discard(self.connection, self.server.limits.timeout)
 
     def handle_one_request(self) -> None:
         """Read one request and answer it."""
@@ -368,8 +328,9 @@ class XMLRPCRequestHandler(SimpleXMLRPCRequestHandler):
                 call.arrived(head.method, head.target)
                 page = self._answer(head, call)
             except Refusal as refusal:
-                page = self._refuse(refusal, call)
-            call.log(len(page.body), getattr(self.server.instance, "called", None))
+                self.close_connection = self.refused = True
+                page = refused(refusal, call)
+            self.server.answering.log(page, call)
             self._send(page, call.is_without_body)
         finally:
             self.server.connections.end(self.connection)
@@ -385,66 +346,22 @@ class XMLRPCRequestHandler(SimpleXMLRPCRequestHandler):
 
     def _answer(self, head: Head, call: Call) -> Page:
         """The answer to a request; :exc:`Refusal` if there is none."""
-        page = self._page(head, call)
+        answering = self.server.answering
+        page = answering.page(head.method, head.target, call)
         if page is not None:
             self.close_connection = True  # whatever body there may be is not read
             return page
-        self._authenticate(head, call)
+
+        def authenticate() -> None:
+            answering.authenticate(head.headers.get("authorization", ""), self._certificate, call)
+
+        authenticate()
         if head.method != "POST":
             raise Refusal(HTTPStatus.NOT_IMPLEMENTED, "calls are made with POST")
-        body = self._read_body(head)
-        call.received = len(body)
-        try:
-            call.method, arguments = decode_call(body)
-        except ValueError as err:
-            raise Refusal(HTTPStatus.BAD_REQUEST, legal(str(err))) from None
-        with self._guarded(call), self._answering() as is_authenticated:
-            if not is_authenticated:  # the client may have been removed, or its password changed, meanwhile
-                self._authenticate(head, call)
-            call.outcome, answer = self.server.answer(call.method, arguments, call)
-        return Page(HTTPStatus.OK, "text/xml", answer, call.retry_after)
+        return answering.answer(self._read_body(head), call, authenticate)
 
-    def _answering(self) -> contextlib.AbstractContextManager[bool]:
-        """What the call is answered in: it tells whether what was said of the credentials holds."""
-        answering = getattr(self.server.instance, "answering", None)
-        return contextlib.nullcontext(True) if answering is None else answering(self.client_address)
-
-    def _page(self, head: Head, call: Call) -> Page | None:
-        """What the instance has for a GET request."""
-        page_of = getattr(self.server.instance, "page", None)
-        if page_of is None or head.method not in ("GET", "HEAD"):
-            return None
-        with self._guarded(call):
-            found: Page | None = page_of(head.target, self.client_address)
-        return found
-
-    def _authenticate(self, head: Head, call: Call) -> None:
-        """:exc:`Refusal` unless the credentials in HEAD are good."""
-        credentials = parse_basic(head.headers.get("authorization", ""))
-        if credentials is None:
-            raise Refusal(HTTPStatus.UNAUTHORIZED, "no usable credentials", "unauthenticated")
-        host, logins = self.client_address[0], self.server.failed_logins
-        if logins.refuses(host):
-            raise Refusal(HTTPStatus.TOO_MANY_REQUESTS, "too many wrong credentials from this address (login_failures)")
-        certificate = self.connection.getpeercert() if self.server.asks_for_certificates else None
-        with self._guarded(call):
-            good = self.server.instance.authenticate(certificate or None, *credentials, self.client_address)
-        if not good:
-            logins.failed(host, self.server.stopping)
-            raise Refusal(HTTPStatus.UNAUTHORIZED, "these credentials are not accepted", "unauthenticated")
-
-    @contextlib.contextmanager
-    def _guarded(self, call: Call) -> Iterator[None]:
-        """What the instance raises becomes a :exc:`Refusal`."""
-        try:
-            yield
-        except XMLRPCACLCheckException:
-            raise Refusal(HTTPStatus.UNAUTHORIZED, "the access control list does not allow it", "denied") from None
-        except Refusal:
-            raise
-        except Exception as err:
-            logger.exception("%s failed for %s", legal(call.method) or "Authentication", call.client)
-            raise Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, f"the server failed: {type(err).__name__}") from err
+    def _certificate(self) -> dict[str, Any] | None:
+        return self.connection.getpeercert() if self.server.asks_for_certificates else None
 
     def _read_body(self, head: Head) -> bytes:
         limits = self.server.limits
@@ -460,22 +377,11 @@ class XMLRPCRequestHandler(SimpleXMLRPCRequestHandler):
         except TimeoutError:
             raise Refusal(HTTPStatus.REQUEST_TIMEOUT, "its body did not come in time (io_timeout, min_rate)") from None
 
-    def _refuse(self, refusal: Refusal, call: Call) -> Page:
-        """The answer to a request that is not served, after which the connection is closed."""
-        self.close_connection = self.refused = True
-        call.outcome, call.reason = refusal.outcome, str(refusal)
-        title = f"{refusal.status.value} {refusal.status.phrase}"
-        return Page(refusal.status, "text/html", f"<html><head><title>{title}</title></head></html>\n".encode())
-
     def _send(self, page: Page, without_body: bool) -> None:
         self.stream.allow(self.server.limits.rate)
         self.send_response(page.status)
-        if page.status == HTTPStatus.UNAUTHORIZED:
-            self.send_header("WWW-Authenticate", 'Basic realm="bcfg2"')
-        if page.retry_after is not None:
-            self.send_header("Retry-After", str(page.retry_after))
-        self.send_header("Content-Type", page.content_type)
-        self.send_header("Content-Length", str(len(page.body)))
+        for name, value in page.headers.items():
+            self.send_header(name, value)
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()

@@ -780,7 +780,7 @@ def test_a_broken_renewal_leaves_the_old_certificate_in_force(renewable, caplog)
 
 
 def test_a_client_cannot_renegotiate(server):
-    assert server._tls.current().options & ssl.OP_NO_RENEGOTIATION
+    assert server.tls.current().options & ssl.OP_NO_RENEGOTIATION
 
 
 def test_plain_http_is_closed(server):
