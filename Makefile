@@ -51,6 +51,7 @@ unit: $(VENV)/dev.stamp
 
 backends: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest $(PYTEST) tests/conformance/test_cases.py $(CASES) --backend multiprocessing
+	$(BIN)/python -m pytest $(PYTEST) tests/conformance/test_cases.py -k "core-" --backend cherrypy
 
 docs: $(VENV)/dev.stamp
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs var/docs

@@ -19,7 +19,7 @@ OPTIONS = [
         default="builtin",
         find=find_backend,
         on_missing="error",
-        help="How to serve: builtin (or best, which is the same), or multiprocessing",
+        help="How to serve: builtin (or best, which is the same), multiprocessing or cherrypy",
     ),
 ]
 

@@ -115,7 +115,8 @@ class BuiltinCore(NetworkCore):
 
     def __init__(self, options: Options, reread: Callable[[], Options] | None = None) -> None:
         super().__init__(options, reread)
-        self.server: XMLRPCServer | None = None
+        #: The HTTP server, an :class:`XMLRPCServer` or what has the same methods for the core.
+        self.server: Any = None
         self.monitoring = Monitoring(self)
 
     @property
@@ -135,14 +136,8 @@ class BuiltinCore(NetworkCore):
         options = self.options
         allow_descriptors(options.server_max_connections, self.logger)
         try:
-            self.server = XMLRPCServer(
-                options.server_listen_all,
-                listening_address(options.components_bcfg2),
-                keyfile=options.communication_key,
-                certfile=options.communication_certificate,
-                ca=self.ca,
-                protocol=options.communication_protocol,
-                limits=Limits(
+            self.server = self._open(
+                Limits(
                     connections=options.server_max_connections,
                     connections_per_address=options.server_max_connections_per_address,
                     head=options.server_max_head,
@@ -154,14 +149,24 @@ class BuiltinCore(NetworkCore):
                     login_failures=options.server_login_failures,
                     login_delay=options.server_login_delay,
                 ),
+                listen_all=options.server_listen_all,
+                server_address=listening_address(options.components_bcfg2),
+                keyfile=options.communication_key,
+                certfile=options.communication_certificate,
+                protocol=options.communication_protocol,
                 ciphers=options.communication_ciphers,
             )
         except ServerError as err:
             raise CoreInitError(str(err)) from err
-        self.server.register_instance(self)
         self.monitoring.show_connections(self.server.counters)
         systemd.notify("STATUS=Reading the repository")
         return True
+
+    def _open(self, limits: Limits, **wanted: Any) -> Any:
+        """An HTTP server that asks this core: within LIMITS, and with what else :class:`SSLServer` wants to know."""
+        server = XMLRPCServer(ca=self.ca, limits=limits, **wanted)
+        server.register_instance(self)
+        return server
 
     def _block(self) -> None:
         assert self.server is not None

@@ -98,7 +98,7 @@ def read_head(stream: BinaryIO, limit: int) -> Head | None:
             head.headers[name] += f", {value}"
         elif name != "content-length" or head.headers[name] != value:
             raise Refusal(HTTPStatus.BAD_REQUEST, f"it has several headers {name}")
-    _check_framing(head)
+    check_framing(head)
     return head
 
 
@@ -127,7 +127,7 @@ def _stripped(line: bytes) -> bytes:
     return line[:-2] if line.endswith(b"\r\n") else line[:-1]
 
 
-def _check_framing(head: Head) -> None:
+def check_framing(head: Head) -> None:
     """Refuse a request whose end is not beyond doubt."""
     coding = head.headers.get("transfer-encoding")
     length = head.headers.get("content-length")

@@ -64,7 +64,7 @@ logger = logging.getLogger("bcfg2.SSLServer")
 PROTOCOLS = ("xmlrpc/ssl", "xmlrpc/tlsv1")
 
 #: Accepting fails with these while there is too much of everything.
-_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class SSLServer(socketserver.TCPServer):
@@ -200,7 +200,7 @@ class XMLRPCServer(socketserver.ThreadingMixIn, SSLServer, XMLRPCDispatcher):
         try:
             connection, address = super().get_request()
         except OSError as err:
-            if err.errno in _EXHAUSTED:
+            if err.errno in EXHAUSTED:
                 self._exhausted_log.warning("Cannot accept connections: %s", err.strerror)
                 self.connections.make_room()
                 self.stopping.wait(0.1)
