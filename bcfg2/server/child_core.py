@@ -162,8 +162,9 @@ class ChildCore:
             load = self._loads.get()
             try:
                 load()
-            except Exception:
-                logger.exception("%s: error while handling file events", self.name)
+            except BaseException:  # it is out of step from now on; another, that is not, takes its place
+                logger.exception("%s ends: it cannot follow what changes", self.name)
+                os._exit(1)
 
     def _load(self, number: int | None, paths: Iterable[str] | None) -> None:
         """Read what has changed at PATHS (None: anywhere), and answer what was seen.

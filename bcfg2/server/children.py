@@ -19,7 +19,7 @@ from bcfg2.options import Options
 from bcfg2.server import cache
 from bcfg2.server.child_core import CRITICAL, FAULT, OK, NewPath, Outcome, ReadyToLoad
 from bcfg2.server.dispatcher import Busy
-from bcfg2.server.nursery import Nursery
+from bcfg2.server.nursery import Nursery, NurseryGone
 from bcfg2.server.plugin import MetadataRuntimeError, PluginExecutionError
 from bcfg2.server.rpc_queue import RPCQueue, Subscriber, SubscriberGone
 from bcfg2.server.turns import Crowded, Turns
@@ -31,6 +31,8 @@ _ATTEMPTS = 5
 #: Seconds between two looks at the children, and the least and the most that a child which ended at once is waited for.
 _TICK = 0.5
 _SHORT_LIFE, _MAX_DELAY = 2.0, 30.0
+#: Seconds after which a child that could not be made is tried again.
+_RETRY = 1.0
 
 
 class Children:
@@ -64,7 +66,8 @@ class Children:
         self._looked = time.monotonic()
         self._lock = threading.Lock()
         self._stopped = threading.Event()
-        self._adopted = threading.Semaphore(0)
+        self._adopted: set[str] = set()  # those that have worked, perhaps by another process of that name
+        self._complete = threading.Event()
         self._origin = threading.local()
         cache.add_expire_hook(self._expired)
 
@@ -74,12 +77,13 @@ class Children:
         threading.Thread(target=self._keep, name="keeper of children", daemon=True).start()
 
     def wait(self, seconds: float) -> bool:
-        """Wait until all children work, SECONDS at most; whether they do."""
-        deadline = time.monotonic() + seconds
-        return all(self._adopted.acquire(timeout=max(0.0, deadline - time.monotonic())) for _ in range(self._number))
+        """Wait until all children have begun to work, or none can be made, SECONDS at most; whether that is so."""
+        return self._complete.wait(seconds)
 
     def stop(self) -> None:
-        """Have all children end, and wait for that."""
+        """Have all children end, and wait for that.  May be called more than once."""
+        if self._stopped.is_set():
+            return
         self._stopped.set()
         cache.remove_expire_hook(self._expired)
         self._turns.close()
@@ -167,9 +171,15 @@ class Children:
         Loading(self, "announce", list(paths), besides=besides).seen(seconds)
 
     def adopt(self, child: Subscriber) -> None:
-        """Let CHILD work."""
+        """Let CHILD work, if it is still there."""
         self._turns.add(child)
-        self._adopted.release()
+        if child.is_gone:  # it may have ended before, when it was not there to be removed
+            self._turns.remove(child)
+            return
+        with self._lock:
+            self._adopted.add(child.name)
+            if len(self._adopted) == self._number:
+                self._complete.set()
         logger.info("%s works", child.name)
 
     def _news(self, child: Subscriber, news: Any) -> None:
@@ -185,9 +195,8 @@ class Children:
             try:
                 self._kill_those_that_hang()
                 self._make_those_due()
-            except OSError as err:
-                self._give_up(err)
-                return
+            except Exception:  # without its keeper, no child would be replaced any more
+                logger.exception("Cannot look after the children, trying again")
 
     def _kill_those_that_hang(self) -> None:
         now = time.monotonic()
@@ -205,7 +214,7 @@ class Children:
         """Kill CHILD; another one will take its place."""
         try:
             self._nursery.kill(child.name)
-        except OSError as err:
+        except NurseryGone as err:
             self._give_up(err)
         child.close()
 
@@ -217,7 +226,14 @@ class Children:
                 del self._due[name]
                 self._births[name] = now
         for name in due:
-            self.rpc_q.add_subscriber(name, self._nursery.fork(name))
+            try:
+                self.rpc_q.add_subscriber(name, self._nursery.fork(name))
+            except NurseryGone as err:
+                self._give_up(err)
+            except OSError as err:  # such as: too many open files
+                logger.error("Cannot make the child %s, trying again: %s", name, err)
+                with self._lock:
+                    self._due[name] = now + _RETRY
 
     def _ended(self, child: Subscriber) -> None:
         """A child has ended, or counts as such: have another one take its place."""
@@ -231,18 +247,16 @@ class Children:
             self._due[child.name] = now + self._delay
         logger.error("%s has ended, it is replaced%s", child.name, f" in {self._delay:g} s" if self._delay else "")
         if not self._delay:
-            try:
-                self._make_those_due()
-            except OSError as err:
-                self._give_up(err)
+            self._make_those_due()
 
-    def _give_up(self, err: OSError) -> None:
+    def _give_up(self, err: NurseryGone) -> None:
         if not self._stopped.is_set():
             logger.error(
                 "No more children can be made (%s): configurations are built by the main process, restart the server",
                 err,
             )
         self._turns.close()
+        self._complete.set()
 
 
 class Loading:
@@ -271,6 +285,11 @@ class Loading:
         """Have them look once more, at PATHS (None: everywhere)."""
         arguments = (None if paths is None else list(paths),)
         self._waits = [(child, _begun(child, "again", arguments)) for child, _ in self._waits]
+
+    def give_up(self) -> None:
+        """Kill them: they wait for a word that will not come, and others that read everything take their places."""
+        for child, _ in self._waits:
+            self._owner.kill(child)
 
     def commit(self, state: int, revision: str) -> None:
         """Have them publish it, as the repository's state of that number and of REVISION."""

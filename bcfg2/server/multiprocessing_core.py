@@ -118,6 +118,12 @@ class MultiprocessingCore(BuiltinCore):
         nursery = Nursery(self._live_as_child, self.options.server_shutdown_timeout, self._leave_the_network)
         self.children = Children(nursery, self.options, self._welcome, self._follow, self._take_written)
         self.children.start()
+        # They are in step now; if they began while files change, they would have to read everything.
+        deadline = time.monotonic() + _LOAD_LIMIT
+        while not self.children.wait(_PAUSE) and not self.terminate.is_set():
+            if time.monotonic() > deadline:
+                self.logger.error("Not all children have started")
+                break
         self.fam.rescan()  # when it has been started, for what has changed meanwhile
 
     def _leave_the_network(self) -> None:
@@ -131,12 +137,6 @@ class MultiprocessingCore(BuiltinCore):
         """What a child does with the core, of which it has a copy."""
         self.child = ChildCore(self, name, ChildEnd(connection), self.options.server_child_threads)
         self.child.run()
-
-    def _block(self) -> None:
-        assert self.children is not None
-        if not self.children.wait(_LOAD_LIMIT):
-            self.logger.error("Not all children have started")
-        super()._block()
 
     def shutdown(self) -> None:
         super().shutdown()
@@ -153,7 +153,11 @@ class MultiprocessingCore(BuiltinCore):
         before = assigned()
         batch = _Batch(self.fam, self.children, self._take_newborn())
         after_publish(lambda: self._commit(batch))
-        self._working_copy.read(batch.look, at_once)
+        try:
+            self._working_copy.read(batch.look, at_once)
+        except BaseException:
+            batch.give_up()
+            raise
         if batch.handled or assigned() > before:
             self.state += 1
 
@@ -282,9 +286,19 @@ class _Batch:
         self.loading: Loading | None = None
         self.handled = 0
 
+    def give_up(self) -> None:
+        """Nothing of it comes into force in children; others take the places of those that were to read it."""
+        for child in self.newborn:
+            self._children.kill(child)
+        if self.loading is not None:
+            self.loading.give_up()
+        self.newborn, self.loading = [], None
+
     def look(self, at_once: bool) -> None:
         """Have all processes look at what was noticed until they have seen the same."""
         paths = self._fam.take_noticed(at_once)
+        if not self.newborn and self._fam.paths().issubset(paths):
+            paths = self._look_alone(paths)
         wanted = None if self.newborn else paths
         if self.loading is None:
             self.loading = self._children.load(wanted)
@@ -305,6 +319,15 @@ class _Batch:
         logging.getLogger("bcfg2.MultiprocessingCore").warning(
             "Files change faster than they can be read; what children see may differ for a while"
         )
+
+    def _look_alone(self, paths: list[str]) -> list[str]:
+        """Look at PATHS, which are all there are, and return those where children have to look as well.
+
+        They have seen the same as this process before, so it is enough that one looks at what has not changed.
+        """
+        before = self._fam.digests(paths)
+        self.handled += self._fam.look_at(paths)
+        return [path for path, digest in self._fam.digests(self._fam.paths()).items() if digest != before.get(path)]
 
 
 class _Nobody:

@@ -17,18 +17,24 @@ import logging
 import multiprocessing
 import os
 import signal
+import socket
 import sys
-import threading
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
-from multiprocessing.reduction import recv_handle, send_handle
 from types import FrameType
 from typing import Any
 
 logger = logging.getLogger("bcfg2.nursery")
 
 _PR_SET_PDEATHSIG = 1
+
+#: Bytes that an order has at most.
+_PACKET = 1024
+
+
+class NurseryGone(Exception):
+    """There is no nursery any more; the text says how that was noticed."""
 
 
 class Nursery:
@@ -46,7 +52,8 @@ class Nursery:
         at_birth: Callable[[], None] = lambda: None,
     ) -> None:
         self._patience = patience
-        here, there = multiprocessing.Pipe()
+        # Each order is one packet, with the descriptor that goes with it: half of one can never be left over.
+        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         gc.collect()
         gc.freeze()  # or each collection of a child would copy all memory that it shares
         parent = os.getpid()
@@ -61,43 +68,54 @@ class Nursery:
             _live(run, parent)
         gc.unfreeze()
         there.close()
-        self._pipe: Connection[Any, Any] = here
-        self._lock = threading.Lock()
+        self._orders = here
 
     def fork(self, name: str) -> "Connection[Any, Any]":
-        """Ask for a child; the connection with it.  :exc:`OSError` if there is no nursery any more."""
+        """Ask for a child; the connection with it, which ends at once if it cannot be made.
+
+        :exc:`NurseryGone`, or :exc:`OSError` if there are no descriptors for now.
+        """
         here, there = multiprocessing.Pipe()
-        with self._lock:
-            self._pipe.send(("fork", name))
-            send_handle(self._pipe, there.fileno(), self.pid)
-        there.close()
+        try:
+            self._order("fork", name, there.fileno())
+        except BaseException:
+            here.close()
+            raise
+        finally:
+            there.close()
         return here
 
     def kill(self, name: str) -> None:
-        """Kill the child NAME, at once; :exc:`OSError` if there is no nursery any more."""
-        with self._lock:
-            self._pipe.send(("kill", name))
+        """Kill the child NAME, at once; :exc:`NurseryGone`."""
+        self._order("kill", name)
+
+    def _order(self, order: str, name: str, *descriptors: int) -> None:
+        try:
+            socket.send_fds(self._orders, [f"{order} {name}".encode()], descriptors)
+        except ConnectionError as err:
+            raise NurseryGone(str(err)) from None
 
     def stop(self) -> None:
         """Wait until all children have ended, and kill those that do not, and the nursery."""
-        with contextlib.suppress(OSError), self._lock:
-            self._pipe.send(("stop", ""))
+        with contextlib.suppress(NurseryGone, OSError):
+            self._order("stop", "")
         deadline = time.monotonic() + self._patience + 2
-        while time.monotonic() < deadline:
-            if os.waitpid(self.pid, os.WNOHANG)[0]:
-                return
-            time.sleep(0.01)
-        os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
+        with contextlib.suppress(ChildProcessError):  # where the system buries children by itself
+            while time.monotonic() < deadline:
+                if os.waitpid(self.pid, os.WNOHANG)[0]:
+                    return
+                time.sleep(0.01)
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
 
 
 class _Parent:
     """What the process of the nursery does."""
 
     def __init__(
-        self, pipe: "Connection[Any, Any]", life: Callable[[str, "Connection[Any, Any]"], None], patience: float
+        self, orders: socket.socket, life: Callable[[str, "Connection[Any, Any]"], None], patience: float
     ) -> None:
-        self._pipe = pipe
+        self._orders = orders
         self._life = life
         self._patience = patience
         self._children: dict[int, str] = {}
@@ -112,10 +130,10 @@ class _Parent:
         signal.set_wakeup_fd(self._alarm, warn_on_full_buffer=False)
         while self._deadline is None or self._children:
             left = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
-            ready = wait([self._wake] if self._deadline is not None else [self._wake, self._pipe], left)
+            ready = wait([self._wake] if self._deadline is not None else [self._wake, self._orders], left)
             if self._wake in ready:
                 os.read(self._wake, 4096)
-            if self._pipe in ready:
+            if self._orders in ready:
                 self._obey()
             self._bury()
             if not ready and self._deadline is not None:
@@ -124,12 +142,17 @@ class _Parent:
 
     def _obey(self) -> None:
         try:
-            order, name = self._pipe.recv()
-        except (EOFError, OSError):  # the main process has ended, without a farewell
+            packet, descriptors, _, _ = socket.recv_fds(self._orders, _PACKET, 1)
+        except ConnectionError:
+            packet, descriptors = b"", []
+        if not packet:  # the main process has ended, without a farewell
             self._deadline = time.monotonic()
             return
-        if order == "fork":
-            self._fork(name, Connection(recv_handle(self._pipe)))
+        order, _, name = packet.decode().partition(" ")
+        if order == "fork" and descriptors:
+            self._fork(name, Connection(descriptors[0]))
+        elif order == "fork":
+            logger.error("Cannot make the child %s: too many open files", name)
         elif order == "kill":
             self._kill(*(pid for pid, child in self._children.items() if child == name))
         else:
@@ -151,7 +174,7 @@ class _Parent:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for end in (self._wake, self._alarm):
             os.close(end)
-        self._pipe.close()
+        self._orders.close()
         _live(lambda: self._life(name, connection), parent)
 
     def _kill(self, *pids: int) -> None:

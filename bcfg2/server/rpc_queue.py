@@ -14,6 +14,7 @@ import contextlib
 import itertools
 import logging
 import queue
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -83,11 +84,21 @@ class Subscriber:
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
         self._is_gone = False
+        self._sender = threading.Thread(target=self._send, name=f"to {self.name}", daemon=True)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether its connection has ended."""
+        return self._is_gone
 
     def start(self) -> None:
-        """Begin to send and to take answers."""
-        threading.Thread(target=self._send, name=f"to {self.name}", daemon=True).start()
-        threading.Thread(target=self._receive, name=f"from {self.name}", daemon=True).start()
+        """Begin to send and to take answers; :exc:`RuntimeError` if there is no thread to be had."""
+        try:
+            self._sender.start()
+            threading.Thread(target=self._receive, name=f"from {self.name}", daemon=True).start()
+        except RuntimeError:
+            self.close()
+            raise
 
     def publish(self, method: str, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> None:
         """Have METHOD called; there is no answer."""
@@ -133,8 +144,13 @@ class Subscriber:
 
     def close(self) -> None:
         """End the connection; those who wait for answers wait no more."""
-        with contextlib.suppress(OSError):
-            self._connection.close()
+        with self._lock, contextlib.suppress(OSError):
+            # Not closed: the threads that use it would go on with whatever gets the number of its descriptor next.
+            end = socket.socket(fileno=self._connection.fileno())
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            finally:
+                end.detach()
         self._end()
 
     def _put(self, request: Request) -> None:
@@ -148,28 +164,45 @@ class Subscriber:
         while (request := self._unsent.get()) is not None:
             try:
                 self._connection.send(request)
-            except (OSError, ValueError):  # the other end, or this one, is closed
+            except OSError:  # the other end, or this one, is closed
                 return
+            except Exception:  # what cannot be pickled, of which nothing was sent
+                logger.exception("Cannot send %s to %s", request.method, self.name)
+                self._arrived(request.number, None)
 
     def _receive(self) -> None:
-        while True:
-            try:
-                answer: Answer = self._connection.recv()
-            except (EOFError, OSError, TypeError):  # TypeError: closed by another thread while this one reads
-                break
-            self.heard = time.monotonic()
-            if answer.number is None:
-                try:
-                    self._on_news(self, answer.value)
-                except Exception:
-                    logger.exception("Cannot handle news of %s", self.name)
-                continue
-            with self._lock:
-                pending = self._pending.pop(answer.number, None)
-            if pending is not None:
-                pending.value = answer
-                pending.arrived.set()
+        try:
+            self._take_answers()
+        except (EOFError, OSError):
+            logger.debug("The connection with %s has ended", self.name)
+        except Exception:
+            logger.exception("What %s sends cannot be understood", self.name)
+            self.close()
         self._end()
+        if self._sender.is_alive():
+            self._sender.join()  # it has been told to end, or cannot send any more
+        with self._lock:
+            self._connection.close()
+
+    def _take_answers(self) -> None:
+        while True:
+            answer: Answer = self._connection.recv()
+            self.heard = time.monotonic()
+            if answer.number is not None:
+                self._arrived(answer.number, answer)
+                continue
+            try:
+                self._on_news(self, answer.value)
+            except Exception:
+                logger.exception("Cannot handle news of %s", self.name)
+
+    def _arrived(self, number: int | None, answer: Answer | None) -> None:
+        """Give ANSWER, None if there is none, to who waits for the one of the request NUMBER."""
+        with self._lock:
+            pending = self._pending.pop(number, None) if number is not None else None
+        if pending is not None:
+            pending.value = answer
+            pending.arrived.set()
 
     def _end(self) -> None:
         with self._lock:
