@@ -230,7 +230,7 @@ class Children:
                 self.rpc_q.add_subscriber(name, self._nursery.fork(name))
             except NurseryGone as err:
                 self._give_up(err)
-            except OSError as err:  # such as: too many open files
+            except (OSError, RuntimeError) as err:  # such as: too many open files, no more threads
                 logger.error("Cannot make the child %s, trying again: %s", name, err)
                 with self._lock:
                     self._due[name] = now + _RETRY

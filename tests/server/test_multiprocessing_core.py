@@ -5,6 +5,7 @@ import glob
 import os
 import random
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -278,3 +279,29 @@ def test_debug_switches_reach_children_and_statistics_of_all_add_up(running: Ser
     name = "Core:BindStructures"
     counts = [values[f"Child-{number}:{name}"][3] for number in (0, 1) if f"Child-{number}:{name}" in values]
     assert counts and values[f"Total:{name}"][3] == sum(counts) == 5
+
+
+def test_a_fault_while_files_are_read_keeps_no_child_waiting(tmp_path: Path, certificate: Any) -> None:
+    # a working copy whose tool fails in a way that nobody has foreseen
+    code = """
+import sys
+from bcfg2.server import multiprocessing_core as module
+look = module._Batch.look
+failures = ["no"]
+def failing(self, at_once):
+    look(self, at_once)
+    if self.handled and failures:
+        raise RuntimeError(failures.pop())
+module._Batch.look = failing
+from bcfg2.bcfg2_server import main
+sys.exit(main())
+"""
+    process = server(tmp_path, certificate)
+    process.command = lambda *arguments: [sys.executable, "-c", code, "-C", str(process.conf), *arguments]  # type: ignore[method-assign]
+    with process as running:
+        before = set(children_of(running))
+        rules = '<Rules priority="0"><Package name="p" version="5" type="deb"/></Rules>'
+        (running.repo / "Rules/rules.xml").write_text(rules)
+        await_condition(lambda: len(set(children_of(running)) - before) == 2)
+        for _ in range(4):
+            await_condition(lambda: 'version="5"' in running.call("GetConfig"))
