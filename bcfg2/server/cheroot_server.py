@@ -193,7 +193,10 @@ class _Request(HTTPRequest):
     """The head of a request."""
 
     def simple_response(self, status: str, msg: str = "") -> None:
-        """Called when the request is refused because of its head."""
+        """Called when the request is refused because of its head, or there is none."""
+        if not self.conn.stream.received:
+            logger.info("%s was silent for too long", self.conn.address[0])
+            return
         call = Call(self.conn.address)
         call.outcome, call.reason = f"refused {status[:3]}", msg or status[4:]
         call.log(len(msg), self.server.observer)

@@ -201,6 +201,13 @@ def test_silent_connections_keep_nobody_from_being_served(running: ServerProcess
         assert time.monotonic() - begun < 5
 
 
+def test_who_says_nothing_gets_no_answer(running: ServerProcess) -> None:
+    with connect(running, "127.0.0.7") as sock:
+        assert sock.recv(1) == b""
+    await_condition(lambda: "127.0.0.7 was silent for too long" in running.log.read_text())
+    assert "address=127.0.0.7" not in running.log.read_text()
+
+
 def test_silent_connections_give_way_to_others_of_their_address(running: ServerProcess) -> None:
     with contextlib.ExitStack() as open_ones:
         for _ in range(16):
