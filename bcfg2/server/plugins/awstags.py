@@ -72,6 +72,7 @@ class TagFile(XMLFileBacked):
 
     __identifier__ = None
     create = "AWSTags"
+    schema = "awstags"
 
     rules: Versioned[tuple[Rule, ...]] = Versioned(())
 
