@@ -39,9 +39,10 @@ _VARIANTS = ("", ".G10_web", ".G20_db", ".G30_mail")
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What starting a server came to: seconds to its first answer, and the memory of its processes in MiB."""
+    """What starting a server came to: seconds to its first answer, and of processors until then; memory in MiB."""
 
     seconds: float
+    processor: float
     memory_at_first: float
     memory: float
     processes: int
@@ -84,15 +85,18 @@ def fill(repo: Path, files: int, size: int) -> None:
 # throughput
 
 
-def throughput(folder: Path, children: int, hosts: Sequence[str], configurations: int) -> tuple[float, float]:
-    """Configurations that CHILDREN build in a second, and the share of the main process in the processors' time."""
+def throughput(folder: Path, children: int, hosts: Sequence[str], configurations: int) -> tuple[float, float, float]:
+    """Configurations that CHILDREN build in a second, a processor's seconds for one, the main process' share of these.
+
+    A second depends on what else the machine has to do, the others do not.
+    """
     context = multiprocessing.get_context("spawn")  # children are to be forked by a process without threads
     here, there = context.Pipe()
     process = context.Process(target=_drive, args=(there, folder, children, hosts, configurations))
     process.start()
     there.close()
     try:
-        found: tuple[float, float] = here.recv()
+        found: tuple[float, float, float] = here.recv()
     finally:
         process.join()
     return found
@@ -115,8 +119,8 @@ def _drive(connection: Any, folder: Path, children: int, hosts: Sequence[str], c
             all_before = sum(map(_processor_time, tree))
             list(callers.map(lambda host: made.render(host, 0), asked))
             seconds = time.monotonic() - begun
-        share = (time.process_time() - own) / (sum(map(_processor_time, tree)) - all_before)
-        connection.send((configurations / seconds, share))
+        used = sum(map(_processor_time, tree)) - all_before
+        connection.send((configurations / seconds, used / configurations, (time.process_time() - own) / used))
     finally:
         core.shutdown()
 
@@ -140,10 +144,11 @@ def start(folder: Path, port: int, clients: Sequence[Client]) -> Started:
     try:
         _ask(port, clients[:1], 1)
         seconds = time.monotonic() - begun
+        processor = sum(map(_processor_time, _tree(server.pid)))
         at_first = memory(server.pid)
         for _ in range(4):  # so that most children have built most of it
             _ask(port, clients, 8)
-        found = Started(seconds, at_first, memory(server.pid), len(_tree(server.pid)))
+        found = Started(seconds, processor, at_first, memory(server.pid), len(_tree(server.pid)))
         server.stop()
         return found
     finally:
@@ -207,10 +212,10 @@ def _report_throughput(folder: Path, configurations: int, rounds: int) -> list[s
     best: dict[int, float] = {}
     for number in range(rounds):
         for children in THROUGHPUT:
-            rate, share = throughput(folder, children, hosts, configurations)
+            rate, cost, share = throughput(folder, children, hosts, configurations)
             print(
                 f"round {number}: {children} children, {rate:7.1f} configurations/s,"
-                f" main process {share:4.0%} of the time"
+                f" {1000 * cost:5.2f} ms of a processor for each, {share:4.0%} of that in the main process"
             )
             best[children] = max(rate, best.get(children, 0.0))
     ratio = best[2] / best[1]
@@ -228,7 +233,8 @@ def _report_start(folder: Path, files: int, size: int, rounds: int) -> list[str]
             found.append(start(folder, port, clients))
             last = found[-1]
             print(
-                f"round {number}: {backend:15} {last.processes:2d} processes, first answer after {last.seconds:5.1f} s,"
+                f"round {number}: {backend:15} {last.processes:2d} processes, first answer after {last.seconds:5.1f} s"
+                f" ({last.processor:.1f} s of processors),"
                 f" {last.memory_at_first:6.0f} MiB then, {last.memory:6.0f} MiB at the end"
             )
     one, many = results["builtin"], results["multiprocessing"]
