@@ -12,16 +12,15 @@ in those; what may differ for each request, such as a template, is left out and 
 """
 
 import secrets
+from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from lxml import etree
 
 from bcfg2.server.metrics import Counter
 from bcfg2.server.plugin.interfaces import Dependencies, union
-from bcfg2.xml import Element, tostring
+from bcfg2.xml import Element, parse_string, tostring
 
 #: How the structures of configurations came to be bound.
 BOUND = Counter("bcfg2_structures_bound_total", "Structures bound, anew or as copies of one bound before.", "how")
@@ -29,30 +28,31 @@ BOUND = Counter("bcfg2_structures_bound_total", "Structures bound, anew or as co
 Signature = tuple[frozenset[str], str | None]
 
 
-@dataclass
 class Variant:
-    """A structure with all entries bound but those at the positions `unbound`, in their order.  Not to be changed."""
+    """A structure with all entries bound but those at the positions UNBOUND of ELEMENT, in their order.
 
-    element: Element
-    unbound: tuple[int, ...]
+    It is kept as text, which takes a fraction of the memory of elements: `pieces`, between which the texts of the
+    other entries belong.
+    """
 
-    @cached_property
-    def pieces(self) -> list[str]:
-        """The text of the structure in pieces, between which the texts of the unbound entries belong."""
-        element = deepcopy(self.element)
-        mark = f"m{secrets.token_hex(16)}"
-        for position in self.unbound:
-            element[position] = etree.Element(mark)
-        return tostring(element).split(f"<{mark}/>")
+    def __init__(self, element: Element, unbound: Sequence[int]) -> None:
+        self._unbound = [deepcopy(element[position]) for position in unbound]
+        self._mark = f"m{secrets.token_hex(16)}"
+        for position in unbound:
+            element[position] = etree.Element(self._mark)
+        self.pieces = tostring(element).split(f"<{self._mark}/>")
 
     def entries(self) -> list[Element]:
         """Copies of the entries that are still to be bound."""
-        return [deepcopy(self.element[position]) for position in self.unbound]
+        return [deepcopy(entry) for entry in self._unbound]
 
     def copy(self) -> tuple[Element, list[Element]]:
         """A copy of the structure, and the entries in it that are still to be bound."""
-        element: Element = deepcopy(self.element)
-        return element, [element[position] for position in self.unbound]
+        element = parse_string(f"<{self._mark}/>".join(self.pieces), "a structure")
+        entries = self.entries()
+        for place, entry in zip(list(element.iterchildren(self._mark)), entries, strict=True):
+            element.replace(place, entry)
+        return element, entries
 
 
 class Recipe:

@@ -334,7 +334,7 @@ class ConfigurationBuilder:
             elif dependencies is None or not self._try_to_bind(entry, metadata):
                 unbound.append(entry)
         sort_xml(bound)
-        return Variant(bound, tuple(sorted(bound.index(entry) for entry in unbound)))
+        return Variant(bound, sorted(bound.index(entry) for entry in unbound))
 
     def _try_to_bind(self, entry: Element, metadata: Any) -> bool:
         """Bind ENTRY; if that fails leave it as it is, to be bound, and to fail, for each request."""

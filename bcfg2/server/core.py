@@ -2,10 +2,12 @@
 
 .. code-block:: text
 
-    ConfigurationBuilder (building.py)   how a configuration is built
-    ExposedMethods       (methods.py)    what clients and administrators call
+    PluginTable          (plugin_table.py)        the plugins, by name and by role
+    MetadataBuilder      (metadata_building.py)   what is known of a client
+    ConfigurationBuilder (building.py)            how a configuration is built
+    ExposedMethods       (methods.py)             what clients and administrators call
              \\                /
-              Core                       plugins, metadata, file events, start and stop
+              Core                       all of these; file events, start and stop
                 |
             NetworkCore                  authentication, access control lists, daemon
                 |
@@ -48,27 +50,24 @@ from bcfg2.server.daemonize import Daemon, DaemonError, drop_privileges
 from bcfg2.server.database import close_db_connection
 from bcfg2.server.filemonitor import FileMonitor, find_monitor
 from bcfg2.server.keyring import ENCRYPTION_OPTIONS, Keyring
-from bcfg2.server.metadata_cache import MetadataCache, separate_copy
+from bcfg2.server.metadata_building import MetadataBuilder
 from bcfg2.server.methods import ExposedMethods, exposed
 from bcfg2.server.options_in_force import HasOptions
 from bcfg2.server.plugin import (
     MDATA_OPTIONS,
     ClientACLs,
-    Connector,
-    Metadata,
     MetadataConsistencyError,
     MetadataRuntimeError,
     PluginExecutionError,
-    PluginInitError,
     Threaded,
     Version,
 )
 from bcfg2.server.plugin.encrypted import PassphraseUsers
 from bcfg2.server.plugin.interfaces import Address, ClientAddress
-from bcfg2.server.plugin.services import introduce, using, withdraw
+from bcfg2.server.plugin.services import using, withdraw
+from bcfg2.server.plugin_table import CoreInitError, PluginTable
 from bcfg2.server.statistics import stats, track_statistics
-from bcfg2.server.storage import remove_leftovers
-from bcfg2.server.versioned import follow, generation, reading, request_memo, writing
+from bcfg2.server.versioned import follow, generation, reading, writing
 from bcfg2.server.working_copy import WorkingCopy
 from bcfg2.xml import sort_xml
 
@@ -91,25 +90,11 @@ CRITICAL_FAILURE = -32500
 APPLICATION_ERROR = 1
 
 
-class CoreInitError(Exception):
-    """The server core cannot be started; the text says why."""
-
-
 class NoExposedMethod(Exception):
     """There is no exposed method of this name."""
 
 
-#: In the memo of a request: a connector's question has led to metadata that was built while other was incomplete.
-_WITHIN = "connected within"
-
-
-class _Connecting(threading.local):
-    """For how many clients this thread is asking connectors, each because one of the client before asks about it."""
-
-    depth = 0
-
-
-class Core(HasOptions, ConfigurationBuilder, ExposedMethods):
+class Core(HasOptions, PluginTable, MetadataBuilder, ConfigurationBuilder, ExposedMethods):
     """The container of all plugins and of what they need.
 
     An implementation overrides :meth:`_run` (open what is served, return whether that worked) and :meth:`_block`
@@ -182,25 +167,15 @@ class Core(HasOptions, ConfigurationBuilder, ExposedMethods):
             raise CoreInitError(
                 f"the repository {self.datastore} does not exist (option repository of [server], or -Q)"
             )
-        #: Plugin name -> plugin.
-        self.plugins: dict[str, Any] = {}
-        #: Names of plugins that conflict with loaded ones.
-        self.plugin_blacklist: dict[str, list[str]] = {}
-        self.metadata: Any = None
-        self.metadata_cache = MetadataCache()
         self.passphrase_users = PassphraseUsers()
-        self._connecting = _Connecting()
         self._working_copy = WorkingCopy(self, lambda: self._update_vcs_revision())
         #: Held while file events are handled.
         self.lock = threading.Lock()
         self.db_write_lock = threading.RLock()
         #: Set when the core is to stop.
         self.terminate = threading.Event()
-        self.rmi: dict[str, Callable[..., Any]] = {}
         self.fam_thread: threading.Thread | None = None
         self.perflog_thread: threading.Thread | None = None
-        self._by_type: dict[type, list[Any]] = {}
-        self._registrations: dict[str, list[int]] = {}  # plugin name -> of which paths it is told
         self._loaded = threading.Event()
         self._shutdown_lock = threading.Lock()
         self._is_shut_down = False
@@ -213,84 +188,6 @@ class Core(HasOptions, ConfigurationBuilder, ExposedMethods):
     def __str__(self) -> str:
         return self.name
 
-    # plugins
-
-    def load_plugins(self) -> None:
-        """Make all plugins that the options name; :exc:`CoreInitError` if none of them has the role Metadata."""
-        introduce(self)
-        with using(self):
-            for plugin in self.options.server_plugins:
-                self.init_plugin(plugin)
-            self._resolve_conflicts()
-            for kind in ("experimental", "deprecated"):
-                if named := sorted(name for name, plugin in self.plugins.items() if getattr(plugin, kind, False)):
-                    self.logger.info("These plugins are %s: %s", kind, ", ".join(named))
-            if not self.plugins_by_type(ClientACLs):
-                self.init_plugin(DefaultACL)
-        found = self.plugins_by_type(Metadata)
-        if not found:
-            raise CoreInitError("no Metadata plugin is loaded: name one in the option plugins of [server]")
-        if len(found) > 1:
-            self.logger.error("Several Metadata plugins, using %s", found[0].name)
-        self.metadata = found[0]
-        self.rmi = self._get_rmi()
-        self._remove_leftovers()
-
-    def init_plugin(self, plugin: type) -> None:
-        """Make an instance of the class PLUGIN; one that fails is left out, with an error line."""
-        name = getattr(plugin, "name", plugin.__name__)
-        try:
-            with self.fam.registering() as registrations:
-                self.plugins[name] = plugin(self)
-            self._registrations[name] = registrations
-        except (PluginInitError, OSError) as err:
-            self.logger.error("Plugin %s is not loaded: %s", name, err)
-        except Exception:
-            self.logger.exception("Plugin %s is not loaded", name)
-        self._by_type.clear()
-
-    def _remove_leftovers(self) -> None:
-        """Remove what an earlier server, killed while it wrote, has left in the plugins' folders."""
-        for name in self.plugins:
-            try:
-                for path in remove_leftovers(Path(self.datastore) / name):
-                    self.logger.info("Removed %s, which was never finished", path)
-            except FileNotFoundError:
-                continue  # not every plugin has a folder
-            except OSError as err:
-                self.logger.warning("Cannot look for unfinished files: %s", err)
-
-    def _resolve_conflicts(self) -> None:
-        """Of two plugins that conflict, keep the one that says so."""
-        for name, plugin in list(self.plugins.items()):
-            for other in plugin.conflicts:
-                if name in self.plugins and other in self.plugins and other != name:
-                    self.logger.error("Plugin %s is not loaded: it conflicts with %s", other, name)
-                    self.plugin_blacklist.setdefault(name, []).append(other)
-                    self.plugins.pop(other).shutdown()
-                    self.fam.forget(self._registrations[other])
-        self._by_type.clear()
-
-    def plugins_by_type(self, base_cls: type) -> list[Any]:
-        """The loaded plugins that have the role BASE_CLS, by `sort_order`, then by name.  Not to be changed."""
-        found = self._by_type.get(base_cls)
-        if found is None:
-            plugins = [plugin for plugin in self.plugins.values() if isinstance(plugin, base_cls)]
-            found = self._by_type[base_cls] = sorted(plugins, key=lambda plugin: (plugin.sort_order, plugin.name))
-        return found
-
-    def _get_rmi(self) -> dict[str, Callable[..., Any]]:
-        """Remote name -> method, of the file monitor and of all plugins."""
-        found = {}
-        for owner_name, owner in [(type(self.fam).__name__, self.fam), *self.plugins.items()]:
-            for name in owner.__rmi__:
-                method = getattr(owner, name, None)
-                if callable(method):
-                    found[f"{owner_name}.{name}"] = method
-                else:
-                    self.logger.error("Plugin %s offers the remote method %s, which it does not have", owner_name, name)
-        return found
-
     @functools.cached_property
     def database_available(self) -> bool:
         """Whether the database can be used; found out, and if not logged, when a plugin asks for the first time."""
@@ -302,87 +199,6 @@ class Core(HasOptions, ConfigurationBuilder, ExposedMethods):
         finally:
             database.close_connections()
         return True
-
-    # metadata
-
-    @property
-    def metadata_cache_mode(self) -> str:
-        """What of clients' metadata is kept: ``off``, ``initial``, ``cautious`` or ``aggressive``."""
-        mode: str = self.options.caching_client_metadata
-        return "cautious" if mode == "on" else mode
-
-    @property
-    def is_connecting(self) -> bool:
-        """Whether this thread is asking connectors about a client, so that what they see may be incomplete."""
-        return self._connecting.depth > 0
-
-    @property
-    def has_connected_within(self) -> bool:
-        """Whether in this request a connector's question led to metadata that may rest on incomplete metadata."""
-        return _WITHIN in request_memo()
-
-    @track_statistics()
-    def build_metadata(self, client_name: str, register: bool = True) -> Any:
-        """The metadata of the client CLIENT_NAME; with REGISTER an unknown client becomes known.
-
-        Raises MetadataConsistencyError or MetadataRuntimeError where there is none to be had, and whatever a connector
-        raises: wrong groups are worse than no answer.
-        """
-        if self.metadata is None:
-            raise MetadataRuntimeError("metadata has not been read yet")
-        memo = request_memo()
-        key = ("metadata", self, client_name)
-        if key in memo:
-            return memo[key]
-        metadata = self._cached_metadata(client_name, register)
-        request_memo()[key] = metadata  # registering the client began a new memo
-        return metadata
-
-    def _cached_metadata(self, client_name: str, register: bool) -> Any:
-        mode = self.metadata_cache_mode
-        if mode == "off":
-            return self._connect(self.metadata.initial_metadata(client_name, register=register))
-        begun = self.metadata_cache.begin()
-        found = self.metadata_cache.find(client_name)
-        if mode == "initial":
-            if found is None:
-                found = self.metadata.initial_metadata(client_name, register=register)
-                self.metadata_cache.store(found.hostname, found, begun)
-            return self._connect(separate_copy(found))
-        if found is None:
-            found = self._connect(self.metadata.initial_metadata(client_name, register=register))
-            if not self.is_connecting:  # else it may rest on that of a client which is not complete yet
-                self.metadata_cache.store(found.hostname, found, begun)
-        return found
-
-    def _connect(self, metadata: Any) -> Any:
-        """Add what connectors know to the initial METADATA."""
-        connectors = self.plugins_by_type(Connector)
-        if self.is_connecting:
-            request_memo()[_WITHIN] = True
-        self._connecting.depth += 1
-        try:
-            for plugin in connectors:
-                groups = plugin.get_additional_groups(metadata)
-                self.metadata.merge_groups_of(plugin.name, metadata, groups)
-            self.metadata.finish_groups(metadata)
-            for plugin in connectors:
-                data = plugin.get_additional_data(metadata)
-                self.metadata.merge_additional_data(metadata, plugin.name, data)
-        finally:
-            self._connecting.depth -= 1
-        return metadata
-
-    @track_statistics()
-    def resolve_client(self, address: Address, cleanup_cache: bool = False, metadata: bool = True) -> tuple[str, Any]:
-        """(canonical name, metadata or None) of the client that calls from ADDRESS; a fault if it cannot be told."""
-        try:
-            client = self.metadata.resolve_client(address, cleanup_cache=cleanup_cache)
-            if isinstance(address, ClientAddress):
-                address.name = client
-            return client, self.build_metadata(client) if metadata else None
-        except (MetadataConsistencyError, MetadataRuntimeError) as err:
-            self.critical_error(f"cannot resolve the client at {address[0]}: {err}")
 
     def critical_error(self, message: str) -> NoReturn:
         """Log MESSAGE, with the traceback where an unexpected exception is being handled, and raise a fault."""

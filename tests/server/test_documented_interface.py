@@ -204,6 +204,7 @@ def test_the_parts_of_building_are_tracked(site):
     with site.core.request():
         site.core.DeclareVersion(("127.0.0.2", 1), "1.4.0")
         site.core.GetConfig(("127.0.0.2", 1))
+        site.core.BuildConfiguration("client.example.com")
         site.core.process_statistics(
             "client.example.com", etree.fromstring('<upload><Statistics state="clean" version="2.0"/></upload>')
         )
