@@ -71,7 +71,7 @@ pythons: $(VENV)/dev.stamp
 	done
 
 pytest-%: var/venv-%/test.stamp
-	var/venv-$*/bin/python -m pytest $(PYTEST) --ignore tests/real
+	var/venv-$*/bin/python -m pytest $(PYTEST) --ignore tests/real --ignore tests/conformance --ignore tests/server/reload
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks

@@ -12,7 +12,6 @@ A handler says by class attributes which files it is for.  One class may be of s
 """
 
 import os
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bcfg2.options import Option
@@ -66,9 +65,9 @@ class CfgGenerator(CfgHandler):
         """The contents for the client.  Raises PluginExecutionError where there are none."""
         return self.raw
 
-    @cached_property
+    @property
     def contents(self) -> Contents:
-        """The file as it is, in the forms in which clients have asked for it."""
+        """The file as it is; not kept, because what is bound in advance holds the text already."""
         return Contents(self.raw, self.encoding, self.name)
 
 
