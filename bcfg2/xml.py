@@ -334,13 +334,14 @@ def written_out(element: Element) -> str:
 
     (libxml2 would have several copies of the whole document at once.)
     """
+    large = [node for node in element.iter(etree.Element) if node.text is not None and len(node.text) >= _LARGE_TEXT]
+    if not large:
+        return tostring(element)
     mark = f"@{secrets.token_hex(16)}@"
-    texts: list[str] = []
-    for node in element.iter(etree.Element):
-        text = node.text
-        if text is not None and len(text) >= _LARGE_TEXT:
-            node.text = mark
-            texts.append(_escaped(text))
+    texts = []
+    for node in large:
+        texts.append(_escaped(node.text or ""))
+        node.text = mark
     pieces = tostring(element).split(mark)
     return "".join(piece for pair in zip(pieces, [*texts, ""], strict=True) for piece in pair)
 
