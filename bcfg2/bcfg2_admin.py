@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from bcfg2.log import setup_logging
 from bcfg2.options import BASE_OPTIONS, WEB_CONFIG, OptionParser
-from bcfg2.server.admin import commands, execute
+from bcfg2.server.admin import commands
+from bcfg2.server.subcommands import execute
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -18,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logger = logging.getLogger("bcfg2.admin")
     for warning in options.warnings:
         logger.warning("%s", warning)
-    return execute(known[options.subcommand], options)
+    return execute(known[options.subcommand]().run, options)
 
 
 if __name__ == "__main__":

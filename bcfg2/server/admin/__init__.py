@@ -10,48 +10,24 @@
         Client           module client: the sub-command "client"
         ...
 
-A new sub-command ``foo`` is a module ``foo`` with a class ``Foo``: a :class:`Command` with `options` of its own, a
-docstring whose first line is its help, and a method `run`.  Nothing else has to be told of it.
+How a sub-command is added: see :mod:`bcfg2.server.subcommands`.
 """
 
-import importlib
-import io
-import logging
-import os
-import pkgutil
 import sys
 import xmlrpc.client
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from bcfg2 import rpc
-from bcfg2.options import CONFIG, ENCODING, REPOSITORY, ComponentOption, Declaration, Options, find_in
+from bcfg2.options import REPOSITORY, ComponentOption, Options, find_in
+from bcfg2.server import subcommands
+from bcfg2.server.subcommands import Command, CommandError, local_core_errors
 
 if TYPE_CHECKING:  # commands that only call a server start without it
     from bcfg2.server.local_core import LocalCore
 
-logger = logging.getLogger("bcfg2.admin")
-
-
-class CommandError(Exception):
-    """The sub-command failed.  The text is one line that says why; `status` is the exit status."""
-
-    def __init__(self, text: str, status: int = 1) -> None:
-        super().__init__(text)
-        self.status = status
-
-
-class Command:
-    """A sub-command.  Its result goes to standard output, everything else to the log."""
-
-    #: What may stand behind the name of the sub-command.
-    options: ClassVar[Sequence[Declaration]] = (CONFIG, ENCODING)
-
-    def run(self, options: Options) -> int:
-        """Do it, and return the exit status; or raise :exc:`CommandError`."""
-        raise NotImplementedError
+__all__ = ["ONLY_METADATA", "Command", "CommandError", "CoreCommand", "RemoteCommand", "commands"]
 
 
 class RemoteCommand(Command):
@@ -89,17 +65,8 @@ class CoreCommand(Command):
     @contextmanager
     def core(self, options: Options, *roles: type) -> Iterator["LocalCore"]:
         """A core with the plugins that have one of ROLES, by default all; its errors become :exc:`CommandError`."""
-        from bcfg2.server.core import CoreInitError
-        from bcfg2.server.plugin import MetadataConsistencyError, MetadataRuntimeError
-
-        repository = Path(options.server_repository)
-        if repository.is_dir() and not (repository / "Metadata").is_dir():  # else plugins would begin one there
-            raise CommandError(f"{repository} is no repository: it has no folder Metadata (option -Q)")
-        try:
-            with options.core.opened(options, roles) as core:
-                yield core
-        except (CoreInitError, MetadataConsistencyError, MetadataRuntimeError) as err:
-            raise CommandError(str(err)) from None
+        with local_core_errors(options), options.core.opened(options, roles) as core:
+            yield core
 
 
 #: The plugins of a core that only has Metadata, whatever ``[server] plugins`` says.
@@ -110,41 +77,4 @@ ONLY_METADATA = ComponentOption(
 
 def commands() -> dict[str, type[Command]]:
     """Name -> class of all sub-commands, by name."""
-    return {name: _command(name) for name in sorted(module.name for module in pkgutil.iter_modules(__path__))}
-
-
-def _command(name: str) -> type[Command]:
-    found: type[Command] = getattr(importlib.import_module(f"{__name__}.{name}"), name.capitalize())
-    return found
-
-
-def execute(command: type[Command], options: Options) -> int:
-    """Run COMMAND and return its exit status; whatever keeps it from its end is one line of the log."""
-    if sys.stdout is None:  # the process was started without one
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
-    if isinstance(sys.stdout, io.TextIOWrapper):  # the terminal may lack a character of the result
-        sys.stdout.reconfigure(errors="backslashreplace")
-    try:
-        status = command().run(options)
-        sys.stdout.flush()
-        return status
-    except CommandError as err:
-        logger.error("%s", err)
-        return err.status
-    except KeyboardInterrupt:
-        logger.error("Interrupted")
-        return 130  # as shells have it: 128 and the number of the signal
-    except BrokenPipeError:  # whoever reads the result has read enough
-        _close_output()
-        return 1
-    except OSError as err:
-        _close_output()
-        logger.error("%s", f"{err.filename}: {err.strerror}" if err.filename else err.strerror or err)
-        return 1
-
-
-def _close_output() -> None:
-    """Let nobody try once more, at the end of the process, to write what could not be written."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
+    return subcommands.commands(sys.modules[__name__], Command)
