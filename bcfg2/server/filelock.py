@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bcfg2.server.storage import unfinished_name
+from bcfg2.server.storage import refuse_if_read_only, unfinished_name
 
 
 @contextmanager
@@ -15,6 +15,7 @@ def file_lock(path: str) -> Iterator[None]:
 
     The system takes the lock from a process that dies.  May not be nested for one PATH.  Raises :exc:`OSError`.
     """
+    refuse_if_read_only(path)
     name = unfinished_name(path, "lock")
     fd = _acquired(name)
     try:

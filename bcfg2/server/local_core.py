@@ -11,6 +11,7 @@ from bcfg2.options import ComponentOption, Options
 from bcfg2.options.common import PLUGINS
 from bcfg2.server.core import Core
 from bcfg2.server.filemonitor import find_monitor
+from bcfg2.server.storage import read_only
 
 #: The monitor that reads all files once, whatever ``[server] filemonitor`` says.
 _MONITOR = ComponentOption(dest="server_filemonitor", default="pseudo", find=find_monitor)
@@ -44,11 +45,37 @@ class LocalCore(Core):
 
         Raises :exc:`~bcfg2.server.core.CoreInitError`.
         """
+        with cls.loaded(options, roles) as core, core.request():
+            yield core
+
+    @classmethod
+    @contextlib.contextmanager
+    def loaded(cls, options: Options, roles: tuple[type, ...] = ()) -> Iterator[Self]:
+        """The same for a tool that makes requests itself."""
         core = cls(options, roles)
         try:
             core.load_plugins()
             core.block_for_fam_events(handle_events=True)
-            with core.request():
-                yield core
+            yield core
         finally:
             core.shutdown()
+
+
+class InspectingCore(LocalCore):
+    """A core that shows what a server would do: it makes no client known, writes nothing and sets nothing going."""
+
+    name = "InspectingCore"
+
+    @classmethod
+    @contextlib.contextmanager
+    def loaded(cls, options: Options, roles: tuple[type, ...] = ()) -> Iterator[Self]:
+        with read_only(), super().loaded(options, roles) as core:
+            yield core
+
+    def client_run_hook(self, hook: str, metadata: Any) -> None:
+        """No client is running: programs of Trigger are not started."""
+
+    def update(self) -> None:
+        """See what has changed on disk; not to be called within a request."""
+        self.fam.rescan()
+        self.block_for_fam_events(handle_events=True)

@@ -97,14 +97,17 @@ class ExposedMethods(Debuggable):
     @close_db_connection
     def GetProbes(self, address: Address) -> str:
         """The probes that the client is to run, as an XML document."""
-        client, metadata = self.resolve_client(address, cleanup_cache=True)
+        return tostring(self.probes_of(self.resolve_client(address, cleanup_cache=True)[1]))
+
+    def probes_of(self, metadata: Any) -> Element:
+        """The element ``probes`` with those of all Probing plugins; a fault if one of them fails."""
         answer = etree.Element("probes")
         for plugin in self.plugins_by_type(Probing):
             try:
                 answer.extend(plugin.GetProbes(metadata))
             except Exception as err:  # noqa: BLE001 - plugins are other people's code
-                self.critical_error(f"cannot get the probes of {plugin.name} for {client}: {err}")
-        return tostring(answer)
+                self.critical_error(f"cannot get the probes of {plugin.name} for {metadata.hostname}: {err}")
+        return answer
 
     @exposed
     @close_db_connection

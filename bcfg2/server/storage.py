@@ -1,6 +1,7 @@
 """Files that the server itself writes: whole or not at all, and shared by those who write at the same time."""
 
 import contextlib
+import errno
 import os
 import stat
 import tempfile
@@ -21,8 +22,36 @@ PENDING = Gauge("bcfg2_pending_writes", "Changes by clients that are being writt
 #: What the names of unfinished files begin and end with; the file monitor passes over them, as over those of editors.
 _PREFIX, _SUFFIX = ".#", ".bcfg2-new"
 
+#: How many are inside of :func:`read_only`.
+_looking = 0
+
 #: Seconds after which an unfinished file is one that nobody is going to finish.
 _ABANDONED_AFTER = 60.0
+
+
+@contextlib.contextmanager
+def read_only() -> Iterator[None]:
+    """For tools that look at a repository and change nothing: inside of this the process cannot write it.
+
+    What is missing is not begun, and whoever writes a file through this module gets an :exc:`OSError`.
+    """
+    global _looking
+    _looking += 1
+    try:
+        yield
+    finally:
+        _looking -= 1
+
+
+def is_read_only() -> bool:
+    """Whether this process is inside of :func:`read_only`."""
+    return _looking > 0
+
+
+def refuse_if_read_only(path: str | os.PathLike[str]) -> None:
+    """:exc:`OSError` if this process may not write PATH."""
+    if is_read_only():
+        raise OSError(errno.EROFS, "not written, the repository is only looked at", os.fspath(path))
 
 
 def atomic_write(path: str | os.PathLike[str], data: bytes, *, mode: int | None = None) -> None:
@@ -109,6 +138,7 @@ def create_unfinished(folder: str | os.PathLike[str], name: str) -> tuple[int, s
 
     Raises :exc:`OSError`.
     """
+    refuse_if_read_only(os.path.join(folder, name))
     return tempfile.mkstemp(prefix=f"{_PREFIX}{name}.", suffix=_SUFFIX, dir=folder)
 
 
@@ -129,6 +159,7 @@ def make_file(path: str | os.PathLike[str]) -> None:
     If root makes it, it belongs to the owner of the folder, who is the one that the server runs as; a folder that has
     to be made, to the owner of the one above it.  Raises :exc:`OSError`.
     """
+    refuse_if_read_only(path)
     folder = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(folder):
         os.makedirs(folder, exist_ok=True)
@@ -155,7 +186,9 @@ def remove_leftovers(folder: str | os.PathLike[str]) -> list[str]:
 
     A younger one may be somebody's who is just writing, and stays.  Raises :exc:`OSError`.
     """
-    removed = []
+    removed: list[str] = []
+    if is_read_only():
+        return removed
     newest = time.time() - _ABANDONED_AFTER
     with os.scandir(folder) as listing:
         for entry in listing:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from bcfg2.log import Debuggable
 from bcfg2.options import Option, Options
 from bcfg2.server.plugin.services import CoreInterface
+from bcfg2.server.storage import is_read_only
 
 __all__ = ["Debuggable", "Plugin"]
 
@@ -58,7 +59,7 @@ class Plugin(Debuggable):
         #: tag -> entry name -> callable(entry, metadata): the entries that the plugin binds by name (role Generator).
         self.Entries: dict[str, Any] = {}
         self.running = True
-        if self.create and not Path(self.data).exists():
+        if self.create and not Path(self.data).exists() and not is_read_only():
             self.logger.warning("%s does not exist, creating it", self.data)
             Path(self.data).mkdir(parents=True)
 

@@ -28,6 +28,7 @@ from bcfg2.server.plugin.exceptions import PluginExecutionError
 from bcfg2.server.plugin.services import current_core
 from bcfg2.server.plugin.specific import read_file
 from bcfg2.server.schema import Problem, SchemaError, validate
+from bcfg2.server.storage import is_read_only
 from bcfg2.server.versioned import Versioned, all_or_nothing, before_publish, private_copy, writing
 
 _READ_AT = frozenset({"exists", "created", "changed"})
@@ -114,7 +115,7 @@ class XMLFileBacked(FileBacked):
         self._begun = 0  # when that was
         self._problems: list[Problem] = []  # what the schema had against what was read last
         template = create if create is not None else self.create
-        if template is not None and not os.path.exists(name):
+        if template is not None and not os.path.exists(name) and not is_read_only():
             self._create(template)
         if should_monitor:
             self.add_monitor(name)
@@ -279,7 +280,7 @@ class DirectoryBacked(Debuggable):
         self._folders: dict[Any, str] = {}  # what AddMonitor returned -> relative path, "" for the folder itself
         self._unusable: dict[str, Any] = {}  # relative path -> child that could not be read yet
         self._warned: set[str] = set()
-        if not os.path.exists(self.data):
+        if not os.path.exists(self.data) and not is_read_only():
             self.logger.warning("%s does not exist, creating it", self.data)
             os.makedirs(self.data)
         self.add_directory_monitor("")

@@ -17,7 +17,7 @@ from bcfg2.server.cipherformats import EncryptionError
 from bcfg2.server.keyring import Keyring
 from bcfg2.server.plugin.exceptions import PluginExecutionError
 from bcfg2.server.plugin.specific import read_file
-from bcfg2.server.storage import atomic_write
+from bcfg2.server.storage import atomic_write, refuse_if_read_only
 
 #: What is appended to the name of an encrypted file.
 CRYPT = ".crypt"
@@ -69,6 +69,7 @@ def store(core: Any, files: Sequence[NewFile], passphrase: str | None) -> None:
         if file.secret and passphrase:
             path, other = other, path
             data = _encrypted(core, file, passphrase)
+        refuse_if_read_only(path)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         atomic_write(path, data, mode=mode & 0o660 if file.secret else mode)
         with suppress(FileNotFoundError):

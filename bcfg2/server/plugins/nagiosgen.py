@@ -22,7 +22,7 @@ from bcfg2.server.plugin import DirectoryBacked, FileBacked, Generator, Plugin, 
 from bcfg2.server.plugin.interfaces import Dependencies
 from bcfg2.server.plugin.services import CoreInterface
 from bcfg2.server.plugin.specific import read_file
-from bcfg2.server.storage import atomic_write, remove_leftovers
+from bcfg2.server.storage import atomic_write, is_read_only, remove_leftovers
 from bcfg2.xml import Element
 
 logger = logging.getLogger("bcfg2.NagiosGen")
@@ -157,7 +157,7 @@ class NagiosGen(Plugin, Generator):
         for path in remove_leftovers(self.data):
             self.logger.info("Removed %s, which a server that was killed has left", path)
         config = os.path.join(self.data, _CONFIG)
-        if not os.path.exists(config):
+        if not os.path.exists(config) and not is_read_only():
             self.logger.warning("%s does not exist, creating it", config)
             atomic_write(config, b"<NagiosGen/>\n", mode=0o644)
         self.sources = Sources(self.data)

@@ -66,6 +66,7 @@ class Metadata(DatabaseBacked, MetadataRole, ClientRunHooks):
             core, Roster(core, lambda: self._tables), self.list_clients, self._all_groups, self._groups_in_category
         )
         self._authenticator = Authenticator(ReverseLookup())
+        self._assumed: dict[str, Client] = {}
         self._dynamic: dict[str, MetadataGroup] = {}
         self._owners: dict[str, str | None] = {}
         self._defining = threading.Lock()
@@ -125,7 +126,7 @@ class Metadata(DatabaseBacked, MetadataRole, ClientRunHooks):
         group, it is a MetadataConsistencyError.
         """
         clients, groups = self._tables
-        client = self.store.find(client_name, certainly=register)
+        client = self.store.find(client_name, certainly=register) or self._assumed.get(client_name.lower())
         if client is None:
             if not register:
                 raise MetadataConsistencyError(f"there is no client {client_name}")
@@ -224,6 +225,17 @@ class Metadata(DatabaseBacked, MetadataRole, ClientRunHooks):
                 self._remarked.add((host, group))
                 level = logging.WARNING if group else logging.ERROR  # what is about no group is about groups.xml
                 self.logger.log(level, "%s: %s", host, text)
+
+    def assume_client(self, name: str) -> bool:
+        """Let the client NAME, if it is unknown, be known to this process, as one that has just turned up.
+
+        Whether that was needed.  Nothing is registered.  MetadataConsistencyError if no client could turn up so.
+        """
+        if self.store.find(name, certainly=True) is not None or name.lower() in self._assumed:
+            return False
+        found = self._clients.canonical(name)
+        self._assumed[found] = Client(found, (self._profile_of_new(found),))
+        return True
 
     # identity
 

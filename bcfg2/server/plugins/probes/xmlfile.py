@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 from lxml import etree
 
 from bcfg2.server.plugins.probes.storage import NOTHING, Record, Storage, StorageError
-from bcfg2.server.storage import SharedWriter, atomic_write, make_file
+from bcfg2.server.storage import SharedWriter, atomic_write, is_read_only, make_file
 from bcfg2.server.versioned import Versioned, writing
 from bcfg2.xml import Element
 
@@ -117,8 +117,9 @@ class ProbedFile(Storage):
         try:
             records = _read(self.path)
         except FileNotFoundError:
-            self.logger.warning("%s does not exist, creating it", self.path)
-            self._create()
+            if not is_read_only():
+                self.logger.warning("%s does not exist, creating it", self.path)
+                self._create()
             return
         except (OSError, etree.XMLSyntaxError, ValueError) as err:
             self.logger.error(
