@@ -1,8 +1,6 @@
 """The command bcfg2-info: a look into a repository, with the server's own logic."""
 
-import cProfile
 import logging
-import pstats
 import sys
 from collections.abc import Sequence
 
@@ -12,7 +10,9 @@ from bcfg2.server.info import commands
 from bcfg2.server.local_core import InspectingCore
 from bcfg2.server.subcommands import execute
 
-PROFILE = BooleanOption(flags=("-p", "--profile"), dest="profile_start", help="Show which calls take most time")
+PROFILE = BooleanOption(
+    flags=("-p", "--profile"), dest="profile_start", help="Show which calls take most time at the start"
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,14 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logger = logging.getLogger("bcfg2.info")
     for warning in options.warnings:
         logger.warning("%s", warning)
-    command = known[options.subcommand](parser)
-    if not options.profile_start:
-        return execute(command.run, options)
-    profile = cProfile.Profile()
-    try:
-        return profile.runcall(execute, command.run, options)
-    finally:
-        pstats.Stats(profile, stream=sys.stderr).sort_stats("cumulative").print_stats(200)
+    return execute(known[options.subcommand](parser).run, options)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
+from bcfg2.options.option import Option
+
 
 class OptionError(Exception):
     """A setting that cannot be used; the text is one line that names where it stands, the setting and the reason."""
@@ -20,11 +22,13 @@ class Options:
     """An immutable namespace: ``options.server_repository`` is the value of ``[server] repository``.
 
     `warnings`: lines for the log, about what was passed over.  `undeclared`: lines about settings in the configuration
-    files that no option of the command or its components stands for; that is no fault by itself.
+    files that no option of the command or its components stands for; that is no fault by itself.  `declared`: the
+    declarations that the values belong to.
     """
 
     warnings: tuple[str, ...]
     undeclared: tuple[str, ...]
+    declared: tuple[Option, ...]
 
     def __init__(
         self,
@@ -33,9 +37,14 @@ class Options:
         secrets: Iterable[str] = (),
         warnings: Iterable[str] = (),
         undeclared: Iterable[str] = (),
+        declared: Iterable[Option] = (),
     ) -> None:
         self.__dict__.update(
-            values, _secrets=frozenset(secrets), warnings=tuple(warnings), undeclared=tuple(undeclared)
+            values,
+            _secrets=frozenset(secrets),
+            warnings=tuple(warnings),
+            undeclared=tuple(undeclared),
+            declared=tuple(declared),
         )
 
     def __getattr__(self, name: str) -> Any:
@@ -48,13 +57,13 @@ class Options:
         raise AttributeError(f"options are read only, {name} cannot be deleted")
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Options) and self.__dict__ == other.__dict__
+        return isinstance(other, Options) and {**self.__dict__, "declared": ()} == {**other.__dict__, "declared": ()}
 
     def __repr__(self) -> str:
         shown = (
             f"{name}=***" if name in self._secrets and value is not None else f"{name}={value!r}"
             for name, value in sorted(self.__dict__.items())
-            if not name.startswith("_")
+            if not name.startswith("_") and name != "declared"
         )
         return f"Options({', '.join(shown)})"
 

@@ -305,10 +305,11 @@ class SectionsOption(Option):
 class Argument(Option):
     """Words on the command line that stand for themselves, without a flag.
 
-    `nargs`: ``?`` for one that may be missing, ``*`` for any number, ``+`` for at least one (both give a tuple).
+    `nargs`: ``?`` for one that may be missing, ``*`` for any number, ``+`` for at least one, ``...`` for all that
+    follow, even with dashes (these three give a tuple).
     """
 
-    nargs: Literal["?", "*", "+"] | None = None
+    nargs: Literal["?", "*", "+", "..."] | None = None
 
 
 class OptionGroup:

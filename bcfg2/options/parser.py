@@ -160,6 +160,7 @@ class _Reading:
                 *map(str, self._missing_components("warn")),
             ),
             undeclared=undeclared(files, options),
+            declared=options,
         )
 
     def _options(self) -> Iterator[Option]:

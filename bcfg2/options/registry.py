@@ -9,7 +9,7 @@ from bcfg2.options.option import BooleanOption, Declaration, ExclusiveGroup, Opt
 HELP_FLAGS = ("-h", "--help")
 VERSION_FLAG = "--version"
 #: Attributes of the namespace that are no options.
-_RESERVED = frozenset({"subcommand", "undeclared", "warnings"})
+_RESERVED = frozenset({"declared", "subcommand", "undeclared", "warnings"})
 
 
 class Registry:

@@ -11,11 +11,14 @@
 How a sub-command is added: see :mod:`bcfg2.server.subcommands`.
 """
 
+import contextlib
+import cProfile
 import fnmatch
 import logging
 import os
+import pstats
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
 from lxml import etree
@@ -31,6 +34,9 @@ from bcfg2.xml import Element, tidy
 __all__ = ["CommandError", "InfoCommand"]
 
 logger = logging.getLogger("bcfg2.info")
+
+#: How many calls are shown of a start that is profiled.
+_COSTLIEST = 200
 
 _PATTERN = frozenset("*?[]")
 
@@ -48,12 +54,26 @@ class InfoCommand(Command):
         self.parser = parser
 
     def run(self, options: Options) -> int:
-        with local_core_errors(options), InspectingCore.opened(options, self.roles) as core:
+        with local_core_errors(options), loaded(options, self.roles) as core, core.request():
             return self.show(core, options)
 
     def show(self, core: InspectingCore, options: Options) -> int:
         """Show it, within a request, and return the exit status; or raise :exc:`CommandError`."""
         raise NotImplementedError
+
+
+@contextlib.contextmanager
+def loaded(options: Options, roles: tuple[type, ...] = ()) -> Iterator[InspectingCore]:
+    """A core that has read everything; where OPTIONS want it, standard error tells what took most of the time."""
+    with contextlib.ExitStack() as stack:
+        core = InspectingCore.loaded(options, roles)
+        if not options.profile_start:
+            yield stack.enter_context(core)
+            return
+        profile = cProfile.Profile()
+        entered: InspectingCore = profile.runcall(stack.enter_context, core)
+        pstats.Stats(profile, stream=sys.stderr).sort_stats("cumulative").print_stats(_COSTLIEST)
+        yield entered
 
 
 def commands() -> dict[str, type[InfoCommand]]:
@@ -109,7 +129,7 @@ def plugin_of(core: InspectingCore, name: str) -> Any:
     return plugin
 
 
-def for_each(hosts: Iterable[str], show: Any) -> int:
+def for_each(hosts: Iterable[str], show: Callable[[str], object]) -> int:
     """Call SHOW for each of HOSTS, whatever becomes of the others; the exit status."""
     status = 0
     for host in hosts:

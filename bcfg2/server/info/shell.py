@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from bcfg2.options import OptionError, Options
 from bcfg2.options.commandline import summary
 from bcfg2.server import info
-from bcfg2.server.info import CommandError, InfoCommand, client_names, logger
+from bcfg2.server.info import CommandError, InfoCommand, client_names, loaded, logger
 from bcfg2.server.local_core import InspectingCore
 from bcfg2.server.subcommands import local_core_errors
 
@@ -20,7 +20,7 @@ class Shell(InfoCommand):
     """Read sub-commands from standard input and run them over one core."""
 
     def run(self, options: Options) -> int:
-        with local_core_errors(options), InspectingCore.loaded(options) as core:
+        with local_core_errors(options), loaded(options) as core:
             _Session(core, self).loop()
         return 0
 

@@ -1,7 +1,10 @@
 """Clients, groups, bundles and entries in tables, and questions about them."""
 
+from typing import Any
+
 import pytest
 
+from bcfg2.server.plugin import Plugin
 from tests.server.info.conftest import Place, Run
 from tests.support import write_files
 
@@ -153,3 +156,21 @@ def test_showentries_lists_what_is_to_be_bound(info: Run) -> None:
 )
 def test_mappings_are_restricted_by_type_and_name(info: Run, words: list[str], expected: list[list[str]]) -> None:
     assert rows(info("mappings", *words)[1])[1:] == expected
+
+
+class Noisy(Plugin):
+    """A plugin that tells that it is loaded."""
+
+    create = False
+
+    def __init__(self, core: Any) -> None:
+        super().__init__(core)
+        self.logger.error("loaded")
+
+
+@pytest.mark.parametrize(("command", "is_needed"), [("clients", False), ("groups", False), ("mappings", True)])
+def test_plugins_that_a_command_does_not_need_are_not_loaded(
+    info: Run, place: Place, command: str, is_needed: bool
+) -> None:
+    place.configure(f"Metadata,{__name__}.Noisy")
+    assert info(command)[2] == ("loaded\n" if is_needed else "")
