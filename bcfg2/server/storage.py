@@ -159,7 +159,8 @@ def make_file(path: str | os.PathLike[str]) -> None:
     If root makes it, it belongs to the owner of the folder, who is the one that the server runs as; a folder that has
     to be made, to the owner of the one above it.  Raises :exc:`OSError`.
     """
-    refuse_if_read_only(path)
+    if not os.path.lexists(path):
+        refuse_if_read_only(path)
     folder = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(folder):
         os.makedirs(folder, exist_ok=True)

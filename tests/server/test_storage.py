@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from bcfg2.server import storage
+from bcfg2.server.filelock import file_lock
 from bcfg2.server.filemonitor.monitor import IGNORED
 from bcfg2.server.storage import SharedWriter, atomic_replace, atomic_write, remove_leftovers
 
@@ -273,3 +274,32 @@ def test_nothing_returns_before_it_is_written_and_nothing_is_written_twice() -> 
     for number in range(8):  # each thread's changes in the order of their submission
         own = [change for change in written if change // 1000 == number]
         assert own == sorted(own)
+
+
+def test_nothing_is_written_while_the_repository_is_only_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "there").write_bytes(b"old")
+    (tmp_path / ".#x.abc.bcfg2-new").touch()
+    os.utime(tmp_path / ".#x.abc.bcfg2-new", (1, 1))
+
+    def state() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    before = state()
+    known = (tmp_path / "there").stat()
+    attempts: list[Callable[[], object]] = [
+        lambda: atomic_write(tmp_path / "there", b"new"),
+        lambda: atomic_replace(tmp_path / "there", b"new", known),
+        lambda: storage.make_file(tmp_path / "folder" / "new"),
+        lambda: file_lock(str(tmp_path / "there")).__enter__(),
+    ]
+    with storage.read_only():
+        with storage.read_only():
+            pass
+        for attempt in attempts:
+            with pytest.raises(OSError, match="only looked at"):
+                attempt()
+        storage.make_file(tmp_path / "there")
+        assert remove_leftovers(tmp_path) == []
+    assert state() == before
+    atomic_write(tmp_path / "there", b"new")
+    assert (tmp_path / "there").read_bytes() == b"new"

@@ -1,6 +1,8 @@
 """Looking into a repository changes nothing there, whatever plugins do."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -55,3 +57,20 @@ def test_a_folder_that_is_no_repository_is_one_line(info: Run, place: Place) -> 
     status, output, errors = info("-Q", str(place.folder / "empty"), "clients")
     assert (status, output, errors.count("\n")) == (1, "", 1)
     assert not os.listdir(place.folder / "empty")
+
+
+def test_the_database_is_read_and_nobody_is_registered_in_it(info: Run, place: Place) -> None:
+    pytest.importorskip("django")
+    database = place.folder / "bcfg2.sqlite"
+    more = f"[metadata]\nuse_database = true\n[database]\nengine = sqlite3\nname = {database}\n"
+    place.configure(more=more)
+    conf = ["-C", str(place.folder / "bcfg2.conf")]
+    for words in (["syncdb"], ["client", "add", "db1.example.com"]):
+        subprocess.run([sys.executable, "-m", "bcfg2.bcfg2_admin", *conf, *words], check=True)
+
+    def run(*words: str) -> str:
+        command = [sys.executable, "-m", "bcfg2.bcfg2_info", *conf, *words]  # Django has one database in a process
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    assert "nginx" in run("build", "new.example.com")
+    assert run("query", "-g", "linux") == "db1.example.com\n"

@@ -535,3 +535,21 @@ def test_the_list_of_clients_can_be_read_again(make):
 
 def test_metadata_is_of_the_documented_class(make):
     assert isinstance(make(BASIC).metadata(), ClientMetadata)
+
+
+def test_an_assumed_client_is_one_that_has_just_turned_up_and_is_not_registered(make):
+    site = make(BASIC)
+    metadata = site.plugin("Metadata")
+    assert metadata.assume_client("New.example.com")
+    assert not metadata.assume_client("new.example.com")
+    assert not metadata.assume_client(HOST)
+    found = site.metadata("new.example.com")
+    assert (found.hostname, found.profile, found.groups) == ("new.example.com", "basic", {"basic"})
+    assert metadata.list_clients() == [HOST]
+    assert "new.example.com" not in (site.repo / "Metadata/clients.xml").read_text()
+
+
+def test_nobody_is_assumed_without_a_default_group(make):
+    site = make('<Group name="basic" profile="true"/>')
+    with pytest.raises(MetadataConsistencyError, match="no default group"):
+        site.plugin("Metadata").assume_client("new.example.com")
