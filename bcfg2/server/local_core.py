@@ -11,6 +11,7 @@ from bcfg2.options import ComponentOption, Options
 from bcfg2.options.common import PLUGINS
 from bcfg2.server.core import Core
 from bcfg2.server.filemonitor import find_monitor
+from bcfg2.server.plugin.services import using
 from bcfg2.server.storage import read_only
 
 #: The monitor that reads all files once, whatever ``[server] filemonitor`` says.
@@ -76,6 +77,9 @@ class InspectingCore(LocalCore):
         """No client is running: programs of Trigger are not started."""
 
     def update(self) -> None:
-        """See what has changed on disk; not to be called within a request."""
+        """See what has changed on disk, probe data as well; not to be called within a request."""
         self.fam.rescan()
         self.block_for_fam_events(handle_events=True)
+        with using(self):
+            for plugin in self.plugins.values():
+                plugin.catch_up()

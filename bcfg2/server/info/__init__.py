@@ -29,6 +29,7 @@ from bcfg2.server import subcommands
 from bcfg2.server.local_core import InspectingCore
 from bcfg2.server.plugin import MetadataConsistencyError, MetadataRuntimeError, PluginExecutionError
 from bcfg2.server.subcommands import Command, CommandError, local_core_errors
+from bcfg2.server.versioned import request_memo
 from bcfg2.xml import Element, tidy
 
 __all__ = ["CommandError", "InfoCommand"]
@@ -138,6 +139,7 @@ def for_each(hosts: Iterable[str], show: Callable[[str], object]) -> int:
         except CommandError as err:
             logger.error("%s", err)
             status = 1
+        request_memo().clear()  # what is kept for one host is of no use for the next, and there may be thousands
     return status
 
 

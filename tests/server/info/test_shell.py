@@ -74,6 +74,28 @@ def test_changes_on_disk_are_seen_after_update(typed: Type, place: Place, monkey
     assert output.splitlines()[-3:] == ["db1.example.com", "db1.example.com", "db22.example.com"]
 
 
+def test_probe_data_that_a_server_has_taken_are_seen_after_update(
+    typed: Type, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.configure("Metadata,Probes")
+    probed = place.repo / "Probes/probed.xml"
+    probed.parent.mkdir()
+    probed.write_text("<Probed/>\n")
+
+    def lines() -> Iterator[str]:
+        yield "query -g virtual"
+        probed.write_text('<Probed><Client name="db1.example.com"><Group name="virtual"/></Client></Probed>')
+        yield "update"
+        yield "query -g virtual"
+        probed.write_text("<Probed/>\n")
+        yield "quit"
+
+    typing = lines()
+    monkeypatch.setattr("builtins.input", lambda prompt: next(typing))
+    status, output, errors = typed()
+    assert (status, errors, output.splitlines()[-1:]) == (0, "", ["db1.example.com"])
+
+
 def test_help_lists_commands_and_explains_one(typed: Type) -> None:
     output = typed("help", "?", "help query", "build -h", "help update")[1]
     assert output.count("\nbuildall ") == 2
