@@ -14,6 +14,7 @@ How a sub-command is added: see :mod:`bcfg2.server.subcommands`.
 import contextlib
 import cProfile
 import fnmatch
+import json
 import logging
 import os
 import pstats
@@ -24,7 +25,7 @@ from typing import Any, ClassVar
 from lxml import etree
 
 from bcfg2.log import escaped
-from bcfg2.options import OptionParser, Options
+from bcfg2.options import BooleanOption, OptionParser, Options
 from bcfg2.server import subcommands
 from bcfg2.server.local_core import InspectingCore
 from bcfg2.server.plugin import MetadataConsistencyError, MetadataRuntimeError, PluginExecutionError
@@ -181,13 +182,35 @@ def _reason(err: Exception) -> str:
 # output
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print ROWS below HEADER and a ruling."""
-    lines = [tuple(header), *(tuple(map(escaped, row)) for row in rows)]
+#: Results for other programs; for sub-commands that print a table, or names.
+JSON = BooleanOption(flags=("--json",), dest="as_json", help="Print the result as JSON")
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[Any]], options: Options) -> None:
+    """Print ROWS of texts, booleans, None and sequences of texts below HEADER and a ruling.
+
+    If OPTIONS want JSON, each row is an object, its keys the words of the header in lower case.
+    """
+    if options.as_json:
+        keys = [word.lower().replace(" ", "_") for word in header]
+        print_json([dict(zip(keys, row, strict=True)) for row in rows])
+        return
+    lines = [tuple(header), *(tuple(map(_cell, row)) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     texts = [f" {' | '.join(map(str.ljust, line, widths))}".rstrip() for line in lines]
     texts.insert(1, "=" * (sum(widths) + 3 * len(widths) - 1))
     sys.stdout.write("".join(f"{text}\n" for text in texts))
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return escaped(",".join(value) if isinstance(value, list | tuple) else str(value))
+
+
+def print_json(value: Any) -> None:
+    """Print VALUE as a JSON document."""
+    sys.stdout.write(f"{json.dumps(value, indent=2)}\n")
 
 
 def indented(element: Element) -> str:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from bcfg2.options import BooleanOption, Option, Options
-from bcfg2.server.info import InfoCommand, table
+from bcfg2.server.info import JSON, InfoCommand, table
 
 
 class Config(InfoCommand):
@@ -11,6 +11,7 @@ class Config(InfoCommand):
 
     options = (
         *InfoCommand.options,
+        JSON,
         BooleanOption(flags=("--raw",), help="Show values as Python does"),
     )
 
@@ -19,7 +20,7 @@ class Config(InfoCommand):
             (_description(option), _value(option, getattr(options, option.dest), options.raw))
             for option in options.declared
         ]
-        table(("Description", "Value"), sorted(rows))
+        table(("Description", "Value"), sorted(rows), options)
         return 0
 
     def show(self, core: Any, options: Options) -> int:

@@ -1,7 +1,7 @@
 """``bcfg2-info mappings``: which plugin binds what."""
 
 from bcfg2.options import Argument, Options
-from bcfg2.server.info import InfoCommand, table
+from bcfg2.server.info import JSON, InfoCommand, table
 from bcfg2.server.local_core import InspectingCore
 from bcfg2.server.plugin import Generator
 
@@ -11,6 +11,7 @@ class Mappings(InfoCommand):
 
     options = (
         *InfoCommand.options,
+        JSON,
         Argument(dest="type", nargs="?", help="Only entries of this type, such as Path"),
         Argument(dest="name", nargs="?", help="Only entries of this name"),
     )
@@ -23,5 +24,5 @@ class Mappings(InfoCommand):
             for name in names
             if options.type in (None, tag) and options.name in (None, name)
         ]
-        table(("Plugin", "Type", "Name"), sorted(rows))
+        table(("Plugin", "Type", "Name"), sorted(rows), options)
         return 0

@@ -7,7 +7,17 @@ from copy import deepcopy
 from typing import Any
 
 from bcfg2.options import Argument, IntOption, Option, Options
-from bcfg2.server.info import CommandError, InfoCommand, client_names, for_each, logger, metadata_of, table, words_of
+from bcfg2.server.info import (
+    JSON,
+    CommandError,
+    InfoCommand,
+    client_names,
+    for_each,
+    logger,
+    metadata_of,
+    table,
+    words_of,
+)
 from bcfg2.server.local_core import InspectingCore
 from bcfg2.xml import Element
 
@@ -20,6 +30,7 @@ class Profiletemplates(InfoCommand):
 
     options = (
         *InfoCommand.options,
+        JSON,
         Option(flags=("--clients",), dest="for_clients", help="Names of clients, separated by commas; by default all"),
         IntOption(flags=("--runs",), default=5, help="How often each file is bound for each client"),
         Argument(dest="path", nargs="*", help="Name of an entry Path; by default all that take long"),
@@ -44,7 +55,8 @@ class Profiletemplates(InfoCommand):
         shown.sort(key=lambda row: (-row[1], row[0]))
         table(
             ("Template", "Mean", "Median", "Standard deviation"),
-            [(name, *(f"{number:.6f}" for number in numbers)) for name, *numbers in shown],
+            shown if options.as_json else [(name, *(f"{number:.6f}" for number in seen)) for name, *seen in shown],
+            options,
         )
         return status
 

@@ -4,7 +4,7 @@ import sys
 
 from bcfg2.log import escaped
 from bcfg2.options import ExclusiveGroup, Option, Options
-from bcfg2.server.info import InfoCommand, words_of
+from bcfg2.server.info import JSON, InfoCommand, print_json, words_of
 from bcfg2.server.local_core import InspectingCore
 from bcfg2.server.plugin import Connector, Metadata
 from bcfg2.server.plugins.metadata.query import MetadataQuery
@@ -15,6 +15,7 @@ class Query(InfoCommand):
 
     options = (
         *InfoCommand.options,
+        JSON,
         ExclusiveGroup(
             Option(flags=("-g", "--group"), dest="query_groups", help="Groups, separated by commas: in all of them"),
             Option(flags=("-p", "--profile"), dest="query_profiles", help="Profiles: with any of them"),
@@ -25,7 +26,11 @@ class Query(InfoCommand):
     roles = (Metadata, Connector)
 
     def show(self, core: InspectingCore, options: Options) -> int:
-        sys.stdout.write("".join(f"{escaped(name)}\n" for name in sorted(_found(core, options))))
+        names = sorted(_found(core, options))
+        if options.as_json:
+            print_json(names)
+        else:
+            sys.stdout.write("".join(f"{escaped(name)}\n" for name in names))
         return 0
 
 

@@ -1,7 +1,7 @@
 """``bcfg2-info showentries``: the entries that a client is to have, before they are bound."""
 
 from bcfg2.options import Argument, Options
-from bcfg2.server.info import CommandError, InfoCommand, metadata_of, table
+from bcfg2.server.info import JSON, CommandError, InfoCommand, metadata_of, table
 from bcfg2.server.info.probes import HOST
 from bcfg2.server.local_core import InspectingCore
 from bcfg2.xml import is_element
@@ -12,6 +12,7 @@ class Showentries(InfoCommand):
 
     options = (
         *InfoCommand.options,
+        JSON,
         HOST,
         Argument(dest="type", nargs="?", help="Only entries of this type, such as Path, and of its Bound form"),
     )
@@ -29,5 +30,5 @@ class Showentries(InfoCommand):
             for entry in structure
             if is_element(entry) and (tags is None or entry.tag in tags)
         ]
-        table(("Entry Type", "Name"), sorted(rows))
+        table(("Entry Type", "Name"), sorted(rows), options)
         return 0

@@ -1,5 +1,6 @@
 """Clients, groups, bundles and entries in tables, and questions about them."""
 
+import json
 from typing import Any
 
 import pytest
@@ -156,6 +157,35 @@ def test_showentries_lists_what_is_to_be_bound(info: Run) -> None:
 )
 def test_mappings_are_restricted_by_type_and_name(info: Run, words: list[str], expected: list[list[str]]) -> None:
     assert rows(info("mappings", *words)[1])[1:] == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("clients db*", [{"client": "db1.example.com", "profile": "db"}]),
+        ("groups linux", [{"groups": "linux", "profile": False, "category": None}]),
+        ("bundles web", [{"group": "web", "bundles": ["nginx", "base"]}]),
+        ("query -p db", ["db1.example.com"]),
+        ("showentries db1.example.com Service", [{"entry_type": "Service", "name": "sshd"}]),
+        ("mappings Service", [{"plugin": "Rules", "type": "Service", "name": "sshd"}]),
+        (
+            "showclient db*",
+            [
+                {
+                    "hostname": "db1.example.com",
+                    "profile": "db",
+                    "groups": ["db", "linux"],
+                    "categories": {"role": "db"},
+                    "bundles": ["base"],
+                    "connectors": {},
+                }
+            ],
+        ),
+    ],
+)
+def test_results_can_be_json(info: Run, words: str, expected: object) -> None:
+    status, output, errors = info(*words.split(), "--json")
+    assert (status, errors, json.loads(output)) == (0, "", expected)
 
 
 class Noisy(Plugin):
