@@ -253,12 +253,12 @@ class ComponentOption(Option):
 
     `find`: gives the class of a name, or raises :exc:`LookupError` or :exc:`ImportError` with the reason (see
     `components.find_in`).  A name with a dot, ``package.module.Class``, is imported as it is.  `on_missing`: ``warn``
-    drops what cannot be loaded with a warning, ``error`` refuses it.
+    drops what cannot be loaded with a warning, ``ignore`` without one, ``error`` refuses it.
     """
 
     find: Callable[[str], type]
     multiple: bool = False
-    on_missing: Literal["warn", "error"] = "error"
+    on_missing: Literal["ignore", "warn", "error"] = "error"
 
     metavar: ClassVar[str] = "NAME"
 

@@ -4,8 +4,8 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
+from bcfg2 import command
 from bcfg2.options import Option, TimeoutOption
-from bcfg2.server import command
 from bcfg2.server.plugin.exceptions import PluginExecutionError, PluginInitError
 from bcfg2.server.plugin.interfaces import Version
 from bcfg2.server.plugin.services import CoreInterface

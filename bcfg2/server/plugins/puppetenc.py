@@ -16,8 +16,8 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from bcfg2 import command
 from bcfg2.options import Option, SizeOption, TimeoutOption
-from bcfg2.server import command
 from bcfg2.server.plugin import (
     ClientRunHooks,
     Connector,

@@ -15,8 +15,8 @@ import threading
 import time
 from typing import Any, ClassVar, NamedTuple
 
+from bcfg2 import command
 from bcfg2.options import IntOption, Option, TimeoutOption
-from bcfg2.server import command
 from bcfg2.server.plugin import ClientRunHooks, DirectoryBacked, FileBacked, Plugin, Threaded
 from bcfg2.server.plugin.services import CoreInterface
 

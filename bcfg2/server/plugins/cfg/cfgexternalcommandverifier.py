@@ -4,7 +4,7 @@ import os
 import shlex
 from typing import Any
 
-from bcfg2.server import command
+from bcfg2 import command
 from bcfg2.server.plugins.cfg.handlers import CfgVerificationError, CfgVerifier
 from bcfg2.xml import Element
 

@@ -1,4 +1,4 @@
-"""Running a program of the repository, for a limited time and with limited output."""
+"""Running a program for a limited time and with limited output."""
 
 import errno
 import os
@@ -52,7 +52,7 @@ def run(
 ) -> Finished:
     """Run ARGV with STDIN (None: nothing) as its input, which it need not read.
 
-    FOLDER is its working directory and ENVIRONMENT its environment, both the server's by default.
+    FOLDER is its working directory and ENVIRONMENT its environment, both this process's by default.
 
     A program that somebody is just writing is waited for, for a moment.
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bcfg2.server import command
-from bcfg2.server.command import MAX_OUTPUT, OutOfTime, TooMuchOutput, run
+from bcfg2 import command
+from bcfg2.command import MAX_OUTPUT, OutOfTime, TooMuchOutput, run
 
 
 def python(code: str) -> list[str]:
