@@ -73,8 +73,8 @@ class Tool:
     """One kind of entry: how it is verified, installed, found where nobody asked for it, and removed.
 
     The run calls, in this order: the constructor; :meth:`prepare`; for each inventory :meth:`refresh`, :meth:`verify`
-    for every complete entry, and :meth:`find_extra`; :meth:`install`; :meth:`bundle_updated`,
-    :meth:`bundle_not_updated`; :meth:`remove`.
+    for every complete entry, and :meth:`find_extra`; :meth:`before_install`; :meth:`install`; :meth:`bundle_updated`,
+    :meth:`bundle_not_updated`; :meth:`remove`.  In a dry run nothing from :meth:`before_install` on is called.
 
     A simple tool overrides :meth:`expected_state`, :meth:`actual_state`, :meth:`fix`, and perhaps :meth:`find_extra`.
 
@@ -93,8 +93,10 @@ class Tool:
     conflicts: ClassVar[Sequence[str]] = ()
     #: Beginnings of the names of files that are installed before everything else.
     important: ClassVar[Sequence[str]] = ()
-    #: Key of the state -> attribute that tells what was found, set when the key differs.
+    #: Key of the state -> attribute of the entry that tells what was found, whether it was right or wrong.
     reported: ClassVar[Mapping[str, str]] = {}
+    #: Key of the state -> attribute that tells what was found, if it was wrong.
+    reported_if_wrong: ClassVar[Mapping[str, str]] = {}
     options: ClassVar[Sequence[Declaration]] = ()
 
     def __init__(self, context: Context) -> None:
@@ -146,10 +148,8 @@ class Tool:
         """Whether FOUND is something else than WANTED."""
         return bool(wanted != found)
 
-    def difference(self, entry: Element) -> Difference:
-        """What is wrong with ENTRY; a thing that is not there differs in all keys, and in ``exists``."""
-        expected = self.expected_state(entry)
-        actual = self.actual_state(entry)
+    def difference(self, expected: State, actual: State | None) -> Difference:
+        """Where ACTUAL is not as EXPECTED; a thing that is not there differs in all keys, and in ``exists``."""
         if actual is None:
             return {"exists": Differs(True, False)} | {key: Differs(wanted, None) for key, wanted in expected.items()}
         return {
@@ -163,22 +163,25 @@ class Tool:
 
         Raises :exc:`InstallError` or :exc:`OSError` if that cannot be told.
         """
-        found = self.difference(entry)
+        actual = self.actual_state(entry)
+        found = self.difference(self.expected_state(entry), actual)
         self.differences[entry] = found
-        self.report(entry, found)
+        self.report(entry, actual, found)
         return not found
 
-    def report(self, entry: Element, difference: Difference) -> None:
-        """Set the attributes of ENTRY that tell what was found."""
-        for attribute in self.reported.values():
+    def report(self, entry: Element, actual: State | None, difference: Difference) -> None:
+        """Set the attributes of ENTRY that tell what was found, in place of those of an earlier verification."""
+        for attribute in (*self.reported.values(), *self.reported_if_wrong.values()):
             if attribute not in _KEPT and attribute in entry.attrib:
                 del entry.attrib[attribute]
-        if "exists" in difference:
-            entry.set("current_exists", "false")
+        if actual is None:
+            if difference:
+                entry.set("current_exists", "false")
             return
-        for key, attribute in self.reported.items():
-            if key in difference and difference[key].found is not None:
-                entry.set(attribute, str(difference[key].found))
+        told = [(key, attribute) for key, attribute in self.reported_if_wrong.items() if key in difference]
+        for key, attribute in (*self.reported.items(), *told):
+            if actual.get(key) is not None:
+                entry.set(attribute, str(actual[key]))
 
     def question(self, entry: Element) -> str:
         """What interactive mode asks before ENTRY is installed."""
@@ -212,7 +215,9 @@ class Tool:
         """Install ENTRY; whether that went well.  A failure is logged and ends nothing."""
         self.logger.info("Installing %s", title(entry))
         try:
-            self.fix(entry, self.differences.get(entry, {}))
+            if entry not in self.differences:  # it could not be verified; perhaps it can be now
+                self.verify(entry)
+            self.fix(entry, self.differences[entry])
         except (InstallError, OSError) as err:
             self.logger.error("%s cannot be installed: %s", title(entry), err)
             return False
@@ -225,6 +230,14 @@ class Tool:
     def fix(self, entry: Element, difference: Difference) -> None:
         """Make ENTRY what it should be, in the keys of DIFFERENCE.  Raises :exc:`InstallError` or :exc:`OSError`."""
         raise NotImplementedError
+
+    def before_install(self, structure: Element, *, changing: bool) -> dict[Element, bool]:
+        """Do what comes before the entries of STRUCTURE are installed, with the states of the entries that this changes.
+
+        CHANGING: something in it is going to be installed, or was already.  A bad state keeps a bundle's entries from
+        being installed.
+        """
+        return {}
 
     def bundle_updated(self, bundle: Element) -> dict[Element, bool]:
         """Do what follows the change of something in BUNDLE; the entries whose state that changed, with the state."""
