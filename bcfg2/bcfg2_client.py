@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bcfg2.client.options import OPTIONS
 from bcfg2.client.run import run
 from bcfg2.log import setup_logging
-from bcfg2.options import OptionParser
+from bcfg2.options import OptionError, OptionParser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -18,7 +18,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     logger = logging.getLogger("bcfg2.client")
     for warning in options.warnings:
         logger.warning("%s", warning)
-    return run(options)
+    try:
+        return run(options)
+    except OptionError as err:
+        parser.exit(err)
 
 
 if __name__ == "__main__":

@@ -19,11 +19,20 @@ _TICK = 0.2
 _BUSY_FOR, _BUSY_TICK = 5.0, 0.05
 
 
-class OutOfTime(Exception):
+class Killed(Exception):
+    """The program was killed; `stdout` and `stderr` hold the beginning of what it had written."""
+
+    def __init__(self, text: str, stdout: bytes = b"", stderr: bytes = b"") -> None:
+        super().__init__(text)
+        self.stdout = stdout
+        self.stderr = stderr
+
+
+class OutOfTime(Killed):
     """The program did not end in time and was killed."""
 
 
-class TooMuchOutput(Exception):
+class TooMuchOutput(Killed):
     """The program wrote more than it may and was killed."""
 
 
@@ -75,15 +84,21 @@ def run(
         )
 
     with _started(start, deadline) as process:
+        assert process.stdout is not None and process.stderr is not None
+        stdout = _Taker(process.stdout.fileno(), max_output, whole)
+        stderr = _Taker(process.stderr.fileno(), max_output, whole)
         try:
-            stdout, stderr = _converse(process, stdin, deadline, max_output, whole)
+            _converse(process, stdin, deadline, stdout, stderr)
             status = process.wait(None if seconds is None else max(0.0, deadline - time.monotonic()))
         except (OutOfTime, subprocess.TimeoutExpired):
-            raise OutOfTime(f"no result within {seconds:g} seconds") from None
+            text = f"no result within {seconds:g} seconds"
+            raise OutOfTime(text, bytes(stdout.kept), bytes(stderr.kept)) from None
+        except TooMuchOutput as err:
+            raise TooMuchOutput(str(err), bytes(stdout.kept), bytes(stderr.kept)) from None
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-    return Finished(status, stdout, stderr)
+    return Finished(status, bytes(stdout.kept), bytes(stderr.kept))
 
 
 def _started(start: Callable[[], subprocess.Popen[bytes]], deadline: float) -> subprocess.Popen[bytes]:
@@ -99,23 +114,20 @@ def _started(start: Callable[[], subprocess.Popen[bytes]], deadline: float) -> s
 
 
 def _converse(
-    process: subprocess.Popen[bytes], data: bytes | None, deadline: float, max_output: int, whole: bool
-) -> tuple[bytes, bytes]:
-    """Give DATA to the program and take what it writes, until it has closed its pipes or has ended."""
-    assert process.stdout is not None and process.stderr is not None
-    stdout = _Taker(process.stdout.fileno(), max_output, whole)
-    stderr = _Taker(process.stderr.fileno(), max_output, whole)
+    process: subprocess.Popen[bytes], data: bytes | None, deadline: float, stdout: "_Taker", stderr: "_Taker"
+) -> None:
+    """Give DATA to the program and have what it writes taken, until it has closed its pipes or has ended."""
     with selectors.DefaultSelector() as selector:
         # the data of each pipe: what to do when it is ready, which tells whether it stays open
         if process.stdin is not None and data is not None:
             os.set_blocking(process.stdin.fileno(), False)
             selector.register(process.stdin, selectors.EVENT_WRITE, _Giver(process.stdin.fileno(), data).give)
-        selector.register(process.stdout, selectors.EVENT_READ, stdout.take)
-        selector.register(process.stderr, selectors.EVENT_READ, stderr.take)
+        for taker in (stdout, stderr):
+            selector.register(taker.fd, selectors.EVENT_READ, taker.take)
         while selector.get_map():
             left = deadline - time.monotonic()
             if left <= 0:
-                raise OutOfTime
+                raise OutOfTime("")
             ready = selector.select(min(left, _TICK))
             if not ready and process.poll() is not None:
                 break
@@ -124,7 +136,6 @@ def _converse(
                     selector.unregister(key.fileobj)
                     if process.stdin is not None and key.fileobj is process.stdin:
                         process.stdin.close()
-    return bytes(stdout.kept), bytes(stderr.kept)
 
 
 class _Giver:
@@ -147,16 +158,16 @@ class _Taker:
     """Reads from a pipe and keeps the beginning; with WHOLE, more than MAXIMUM is :exc:`TooMuchOutput`."""
 
     def __init__(self, fd: int, maximum: int, whole: bool) -> None:
-        self._fd = fd
+        self.fd = fd
         self._maximum = maximum
         self._whole = whole
         self.kept = bytearray()
 
     def take(self) -> bool:
         """Read what is there; return whether there may be more."""
-        piece = os.read(self._fd, _PIECE)
+        piece = os.read(self.fd, _PIECE)
         room = self._maximum - len(self.kept)
+        self.kept.extend(piece[:room])
         if self._whole and len(piece) > room:
             raise TooMuchOutput(f"more than {self._maximum} bytes of output")
-        self.kept.extend(piece[:room])
         return bool(piece)

@@ -12,6 +12,7 @@ answer from arriving is an :exc:`RPCError`, whose text says what happened, to wh
 import base64
 import http.client
 import logging
+import random
 import re
 import ssl
 import time
@@ -27,6 +28,7 @@ from bcfg2.options import (
     CLIENT_KEY,
     PASSWORD,
     PROTOCOL,
+    REQUIRE_CA,
     RETRIES,
     RETRY_DELAY,
     SERVER,
@@ -52,6 +54,7 @@ OPTIONS: tuple[Option, ...] = (
     PASSWORD,
     PROTOCOL,
     CA,
+    REQUIRE_CA,
     CLIENT_CERTIFICATE,
     CLIENT_KEY,
     SERVER_COMMON_NAMES,
@@ -62,6 +65,16 @@ OPTIONS: tuple[Option, ...] = (
 
 #: Seconds, about 24 days: the system cannot wait longer.
 _LONGEST = 2_000_000.0
+#: What the short words of the TLS library mean, for those that have a common cause.
+_TLS_HINTS = {
+    "WRONG_VERSION_NUMBER": "; the other side does not speak TLS: a proxy, or another service on this port",
+    "HTTP_REQUEST": "; the other side does not speak TLS: a proxy, or another service on this port",
+    "UNSUPPORTED_PROTOCOL": "; the server speaks only TLS older than 1.2, which is not safe: renew its TLS library",
+    "TLSV1_ALERT_PROTOCOL_VERSION": "; the server does not speak TLS 1.2 or later: renew its TLS library",
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": "; the server and this client have no cipher in common",
+    "DH_KEY_TOO_SMALL": "; the server's key exchange is too weak to be safe: renew its TLS library",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "; the server wants a client certificate: set certificate and key",
+}
 _METHOD = re.compile(r"[A-Za-z0-9_.:/]+")
 
 
@@ -109,7 +122,8 @@ class Proxy:
         Sent as Basic authentication if both are given.
     `ca`
         Path of the certificates that the server's own must chain to; it must also be issued for the host of the URL,
-        or have one of `server_common_names`.  Without `ca` nobody knows who answers, and a warning says so.
+        or have one of `server_common_names`.  Without `ca` nobody knows who answers, and a warning says so, or with
+        `require_ca` no server is called.
     `cert`, `key`
         Paths of the client's own certificate and key.  `cert` may hold both.
     `server_common_names`
@@ -117,8 +131,9 @@ class Proxy:
     `timeout`
         Seconds that connecting, and each read, may take; None, and zero or less: any time.
     `retries`, `retry_delay`
-        How often a call is tried in all, and the seconds in between.  What cannot pass by itself (refused credentials,
-        a wrong certificate, a fault) is not tried again.
+        How often a call is tried in all, and the seconds in between, which are up to half as many again by chance lest
+        all clients of a server that was away come back at once.  What cannot pass by itself (refused credentials, a
+        wrong certificate, and a fault unless `retry_faults`) is not tried again.
     `source_address`
         The local IP address to call from.
     `size_limit`
@@ -135,22 +150,29 @@ class Proxy:
         user: str | None = None,
         password: str | None = None,
         ca: str | Path | None = None,
+        require_ca: bool = False,
         cert: str | Path | None = None,
         key: str | Path | None = None,
         server_common_names: Sequence[str] = (),
         timeout: float | None = 90.0,
         retries: int = 3,
         retry_delay: float = 1.0,
+        retry_faults: bool = False,
         source_address: str | None = None,
         size_limit: int = SIZE_LIMIT,
     ) -> None:
         self._host, self._port, self._path = _parts(url)
         self._server = f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
         self._names = frozenset(server_common_names)
+        if require_ca and not ca:
+            raise RPCCertificateError(
+                f"{self._server}: [communication] require_ca is set, and there is no ca that tells who the server is"
+            )
         self._context = _context(self._server, ca, cert, key, self._names)
         self._timeout = min(timeout, _LONGEST) if timeout and timeout > 0 else None
         self._tries = max(1, retries)
         self._retry_delay = min(max(0.0, retry_delay), _LONGEST)
+        self._retry_faults = retry_faults
         self._source_address = (source_address, 0) if source_address else None
         self._size_limit = size_limit
         self._headers = {"Content-Type": "text/xml", "User-Agent": f"bcfg2/{__version__}", "Connection": "close"}
@@ -159,19 +181,21 @@ class Proxy:
             self._headers["Authorization"] = f"Basic {token.decode('ascii')}"
 
     @classmethod
-    def from_options(cls, options: Options) -> "Proxy":
+    def from_options(cls, options: Options, *, retry_faults: bool = False) -> "Proxy":
         """The server that OPTIONS, those of :data:`OPTIONS`, tell of."""
         return cls(
             options.components_bcfg2,
             user=options.communication_user,
             password=options.communication_password,
             ca=options.communication_ca,
+            require_ca=options.communication_require_ca,
             cert=options.communication_certificate,
             key=options.communication_key,
             server_common_names=options.communication_servercommonnames,
             timeout=options.communication_timeout,
             retries=options.communication_retries,
             retry_delay=options.communication_retry_delay,
+            retry_faults=retry_faults,
         )
 
     def __getattr__(self, name: str) -> "RemoteMethod":
@@ -191,11 +215,12 @@ class Proxy:
         for left in range(self._tries - 1, -1, -1):
             try:
                 return decode(self._post(body), f"{method} of {self._server}")
-            except RPCError as err:
-                if not (left and err.passing):
+            except (RPCError, xmlrpc.client.Fault) as err:
+                if not (left and (err.passing if isinstance(err, RPCError) else self._retry_faults)):
                     raise
-                logger.info("%s: %s; trying again in %s s (%d left)", method, err, self._retry_delay, left)
-            time.sleep(self._retry_delay)
+                pause = self._retry_delay * random.uniform(1.0, 1.5)
+                logger.info("%s: %s; trying again in %.1f s (%d left)", method, err, pause, left)
+            time.sleep(pause)
         raise AssertionError("unreachable: the last try returns or raises")
 
     def _post(self, body: bytes) -> bytes:
@@ -218,7 +243,8 @@ class Proxy:
         except TimeoutError:
             raise RPCConnectionError(f"{self._server}: no answer within {self._timeout} s") from None
         except ssl.SSLError as err:
-            raise RPCConnectionError(f"{self._server}: TLS failed: {err.reason or err}") from None
+            reason = err.reason or str(err)
+            raise RPCConnectionError(f"{self._server}: TLS failed: {reason}{_TLS_HINTS.get(reason, '')}") from None
         except (OSError, http.client.HTTPException) as err:
             raise RPCConnectionError(f"{self._server}: {_reason(err)}") from None
         finally:
@@ -241,7 +267,10 @@ class Proxy:
                 "client, and the server's access rules; the server's log has the reason"
             )
         if response.status != 200:
-            raise RPCStatusError(f"{self._server}: HTTP status {response.status} {response.reason}", response.status)
+            raise RPCStatusError(
+                f"{self._server}: HTTP status {response.status} {response.reason}{_proxy_hint(response)}",
+                response.status,
+            )
         if (response.length or 0) <= self._size_limit:
             # Without a declared length one byte more than allowed tells that there are too many.
             body = response.read() if response.length is not None else response.read(self._size_limit + 1)
@@ -348,6 +377,13 @@ def _names_of(certificate: Any) -> list[str]:
     subject = [value for part in certificate.get("subject", ()) for key, value in part if key == "commonName"]
     alternative = [value for kind, value in certificate.get("subjectAltName", ()) if kind == "DNS"]
     return list(dict.fromkeys([*subject, *alternative]))
+
+
+def _proxy_hint(response: http.client.HTTPResponse) -> str:
+    """Words about a proxy, where what answers does not look like a server of this suite."""
+    if response.status in (407, 502, 503, 504) or response.getheader("Via"):
+        return "; a proxy between here and the server may have answered in its place"
+    return ""
 
 
 def _reason(err: Exception) -> str:

@@ -77,8 +77,11 @@ def parser(*, comments: bool = False) -> etree.XMLParser:
     )
 
 
-def parse_string(text: str | bytes, what: str) -> Element:
-    """Parse TEXT, which came from WHAT (a description for errors), without expanding anything."""
+def parse_string(text: str | bytes, what: str, *, large: bool = False) -> Element:
+    """Parse TEXT, which came from WHAT (a description for errors), without expanding anything.
+
+    With LARGE the parser's own limits do not hold: it comes from somebody who may send large documents.
+    """
     if isinstance(text, str):
         text = text.encode("utf-8", "surrogatepass")
         encoding = "utf-8"
@@ -88,7 +91,7 @@ def parse_string(text: str | bytes, what: str) -> Element:
         resolve_entities=False,
         no_network=True,
         load_dtd=False,
-        huge_tree=False,
+        huge_tree=large,
         remove_comments=True,
         remove_pis=True,
         encoding=encoding,

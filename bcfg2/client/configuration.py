@@ -1,9 +1,14 @@
 """The configuration document as the agent works on it: structures, and entries in them."""
 
+import os
+import sys
+import tempfile
 from collections.abc import Iterator
 from functools import cached_property
+from pathlib import Path
 
-from bcfg2.xml import Element
+from bcfg2.client.errors import FatalError
+from bcfg2.xml import Element, XMLError, parse_string
 
 
 class Configuration:
@@ -76,3 +81,37 @@ def title(entry: Element) -> str:
     """What the log calls ENTRY: ``Path:file:/etc/motd``, or ``Action:reload`` where there is no type."""
     kind = entry.get("type")
     return f"{entry.tag}:{kind}:{entry.get('name')}" if kind else f"{entry.tag}:{entry.get('name')}"
+
+
+def parse(document: str | bytes, origin: str) -> Configuration:
+    """The configuration in DOCUMENT, which came from ORIGIN; :exc:`FatalError` if there is none in it."""
+    try:
+        root = parse_string(document, origin, large=True)
+    except XMLError as err:
+        raise FatalError(f"The configuration cannot be used: {err}") from None
+    if root.tag == "error":
+        raise FatalError(f"The server has no configuration for this machine: {(root.text or '').strip()}")
+    return Configuration(root)
+
+
+def keep(document: str, path: str) -> None:
+    """Write DOCUMENT to PATH (``-``: standard output), for the owner alone, whole or not at all."""
+    if path == "-":
+        sys.stdout.write(document)
+        return
+    try:
+        _write_private(Path(path).absolute(), document.encode("utf-8", "surrogateescape"))
+    except OSError as err:
+        raise FatalError(f"The configuration cannot be kept in {path}: {err.strerror}") from None
+
+
+def _write_private(path: Path, data: bytes) -> None:
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        try:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            os.replace(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise

@@ -22,9 +22,6 @@ OPTIONS: list[Declaration] = [
     *BASE_OPTIONS,
     SYSLOG,
     *RPC_OPTIONS,
-    BooleanOption(
-        "communication", "require_ca", help="Call no server whose certificate is not verified, for want of a ca"
-    ),
     Option("client", "profile", flags=("-p", "--profile"), help="Assert this profile first"),
     BooleanOption(
         "client",
@@ -46,11 +43,14 @@ OPTIONS: list[Declaration] = [
         help="Let the server's decision list tell what may be installed",
     ),
     ExclusiveGroup(
-        PathOption(flags=("-f", "--file"), help="Take the configuration from this file and call no server"),
-        PathOption(flags=("-c", "--cache"), help="Keep the received configuration in this file"),
+        Option(flags=("-f", "--file"), help="Take the configuration from this file (- for standard input), no server"),
+        Option(flags=("-c", "--cache"), help="Keep the received configuration in this file (- for standard output)"),
     ),
     BooleanOption(flags=("-n", "--dry-run"), help="Change nothing"),
-    BooleanOption(flags=("-I", "--interactive"), help="Ask before every change"),
+    ExclusiveGroup(
+        BooleanOption(flags=("-I", "--interactive"), help="Ask before every change"),
+        BooleanOption(flags=("--json",), help="Print the result as JSON on standard output"),
+    ),
     BooleanOption(flags=("-q", "--quick"), help="Leave out the verification of what packages contain"),
     ColonListOption(flags=("-b", "--only-bundles"), help="Install only these bundles"),
     ColonListOption(flags=("-B", "--except-bundles"), help="Install all bundles but these"),
@@ -86,5 +86,4 @@ OPTIONS: list[Declaration] = [
         help="What to do with services",
     ),
     BooleanOption("client", "paranoid", flags=("-P", "--paranoid"), help="Keep copies of files that are replaced"),
-    BooleanOption(flags=("--json",), help="Print the result as JSON on standard output"),
 ]

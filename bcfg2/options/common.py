@@ -83,6 +83,7 @@ PROTOCOL = ChoiceOption(
     help="Protocol between server and clients",
 )
 CA = PathOption("communication", "ca", help="Certificate of the authority")
+REQUIRE_CA = BooleanOption("communication", "require_ca", help="Call no server that a ca does not vouch for")
 SERVER_CERTIFICATE = PathOption(
     "communication", "certificate", default="/etc/pki/tls/certs/bcfg2.crt", help="Certificate of the server"
 )

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from bcfg2.client.configuration import Configuration, entries_of, title
-from bcfg2.command import Finished, OutOfTime, TooMuchOutput, run
+from bcfg2.command import Finished, Killed, run
 from bcfg2.options import Declaration, Options
 from bcfg2.xml import Element
 
@@ -232,7 +232,7 @@ class Tool:
         raise NotImplementedError
 
     def before_install(self, structure: Element, *, changing: bool) -> dict[Element, bool]:
-        """Do what comes before the entries of STRUCTURE are installed, with the states of the entries that this changes.
+        """Do what comes before the entries of STRUCTURE are installed, with the states that this changes.
 
         CHANGING: something in it is going to be installed, or was already.  A bad state keeps a bundle's entries from
         being installed.
@@ -292,8 +292,8 @@ class Tool:
                 whole=True,
                 environment={**os.environ, **({"LC_ALL": language} if language else {}), **(environment or {})},
             )
-        except (OutOfTime, TooMuchOutput) as err:
-            done = Finished(KILLED, b"", str(err).encode())
+        except Killed as err:
+            done = Finished(KILLED, err.stdout, err.stderr + f"\n{err}".encode())
         except (OSError, ValueError) as err:
             done = Finished(NOT_FOUND, b"", f"cannot be run: {err}".encode())
         self._log_output(command, done)
