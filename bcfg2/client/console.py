@@ -89,7 +89,7 @@ class Console:
     def question(self, text: str) -> str:
         """TEXT, the last line of which is a question, with colours for the differences above it."""
         *lines, last = text.split("\n")
-        return "\n".join([*map(self.diff_line, lines), self._coloured(last, _BOLD)])
+        return "\n".join([*map(self.diff_line, lines), last])
 
     def diff_line(self, line: str) -> str:
         """LINE in the colour that it has as a part of a diff."""
