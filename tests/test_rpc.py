@@ -389,7 +389,31 @@ def test_tries_have_the_pause_between_them_and_none_after_the_last(
     monkeypatch.setattr("bcfg2.rpc.time.sleep", pauses.append)
     with serving(certificates.server, reply(b"", 500)) as server, pytest.raises(RPCStatusError):
         Proxy(server.url, ca=certificates.ca, retries=3, retry_delay=7).GetConfig()
-    assert pauses == [7, 7]
+    assert len(pauses) == 2
+    assert all(7 <= pause <= 10.5 for pause in pauses)
+    assert pauses[0] != pauses[1]
+
+
+def test_faults_are_tried_again_only_on_demand(certificates: Certificates) -> None:
+    fault = reply(xmlrpc.client.dumps(xmlrpc.client.Fault(7, "busy")).encode())
+    with serving(certificates.server, fault, reply(answer("good"))) as server:
+        proxy = Proxy(server.url, ca=certificates.ca, retries=2, retry_delay=0, retry_faults=True)
+        assert proxy.GetConfig() == "good"
+    with serving(certificates.server, fault, reply(answer("good"))) as server, pytest.raises(xmlrpc.client.Fault):
+        Proxy(server.url, ca=certificates.ca, retries=2, retry_delay=0).GetConfig()
+    assert len(server.requests) == 1
+
+
+def test_a_server_without_ca_is_not_called_where_one_is_required() -> None:
+    with pytest.raises(RPCCertificateError, match="require_ca"):
+        Proxy("https://localhost:1", require_ca=True)
+
+
+@pytest.mark.parametrize("status", [407, 502, 503, 504])
+def test_an_answer_that_may_be_a_proxys_says_so(certificates: Certificates, status: int) -> None:
+    with serving(certificates.server, reply(b"", status)) as server:
+        with pytest.raises(RPCStatusError, match="a proxy between here and the server"):
+            Proxy(server.url, ca=certificates.ca, retries=1).GetConfig()
 
 
 def free_port() -> int:

@@ -1,0 +1,1 @@
+"""Recorded cases of the agent: ``apply`` plays them (its head says how), ``cases/`` has them."""
