@@ -411,9 +411,9 @@ def test_a_server_without_ca_is_not_called_where_one_is_required() -> None:
 
 @pytest.mark.parametrize("status", [407, 502, 503, 504])
 def test_an_answer_that_may_be_a_proxys_says_so(certificates: Certificates, status: int) -> None:
-    with serving(certificates.server, reply(b"", status)) as server:
-        with pytest.raises(RPCStatusError, match="a proxy between here and the server"):
-            Proxy(server.url, ca=certificates.ca, retries=1).GetConfig()
+    proxy = pytest.raises(RPCStatusError, match="a proxy between here and the server")
+    with serving(certificates.server, reply(b"", status)) as server, proxy:
+        Proxy(server.url, ca=certificates.ca, retries=1).GetConfig()
 
 
 def free_port() -> int:

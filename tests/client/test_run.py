@@ -1,6 +1,8 @@
 """Whole runs without a server: the order of the changes, and what keeps them from being made."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from bcfg2.client.run import run
 from bcfg2.options import OptionError
 from tests.client.conftest import Run
 from tests.client.support import Box, options
+from tests.client.test_lock import HOLD
 
 TWO = '<Bundle name="a"><Box name="one" want="1"/></Bundle><Bundle name="b"><Box name="two" want="2"/></Bundle>'
 
@@ -44,8 +47,8 @@ def test_a_dry_run_changes_nothing_and_tells_why(offline: Run, capsys: pytest.Ca
 
 
 def test_a_failure_to_install_costs_only_its_entry(offline: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    body = '<Bundle name="a"><Box name="x" want="1" refuse="y"/><Box name="y" want="1" crash="fix"/><Box name="z" want="1"/></Bundle>'
-    assert offline(body, "--json") == 0
+    failing = '<Box name="x" want="1" refuse="y"/><Box name="y" want="1" crash="fix"/>'
+    assert offline(f'<Bundle name="a">{failing}<Box name="z" want="1"/></Bundle>', "--json") == 0
     assert Box.machine == {"z": "1"}
     assert names(result(capsys)["bad"]) == ["x", "y"]
 
@@ -156,11 +159,6 @@ def test_what_is_extra_is_removed_on_demand(offline: Run, capsys: pytest.Capture
 
 
 def test_a_lock_of_another_run_ends_this_one(offline: Run, tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
-    from tests.client.test_lock import HOLD
-
     with subprocess.Popen([sys.executable, "-c", HOLD, tmp_path / "lock"], stdin=-1, stdout=-1) as other:
         assert other.stdout and other.stdin
         other.stdout.readline()
