@@ -16,7 +16,7 @@ from functools import partial
 from bcfg2.client.configuration import Configuration, entries_of, title
 from bcfg2.client.errors import FatalError
 from bcfg2.client.states import States, is_important
-from bcfg2.client.tools.base import Context, Tool
+from bcfg2.client.tools.base import Context, InstallError, Tool
 from bcfg2.options import Options
 from bcfg2.xml import Element
 
@@ -66,7 +66,7 @@ class Installation:
             and entry not in self._failed
             and entry not in self._refused
             and self._permits(entry)
-            and tool.can_install(entry)
+            and _can_install(tool, entry)
         )
 
     def _log_held_back(self) -> None:
@@ -186,6 +186,16 @@ def chosen_structures(configuration: Configuration, options: Options) -> list[El
         if (not options.only_bundles or structure.get("name") in options.only_bundles)
         and structure.get("name") not in options.except_bundles
     ]
+
+
+def _can_install(tool: Tool, entry: Element) -> bool:
+    try:
+        return tool.can_install(entry)
+    except InstallError as err:
+        logger.error("%s cannot be installed: %s", title(entry), err)
+    except Exception:
+        logger.exception("%s cannot be installed", title(entry))
+    return False
 
 
 def _sort_key(entry: Element) -> str:
