@@ -78,6 +78,25 @@ def test_systemd_makes_the_user_and_leaves_folders_that_exist_as_they_are(tmp_pa
     }
 
 
+def test_systemd_finds_nothing_wrong_with_the_units_of_the_agent(tmp_path):
+    service, timer = tmp_path / "bcfg2.service", tmp_path / "bcfg2.timer"
+    service.write_text((PACKAGING / "bcfg2.service").read_text().replace("/usr/bin/bcfg2", "/bin/true"))
+    shutil.copy(PACKAGING / "bcfg2.timer", timer)
+    done = run(tool("systemd-analyze"), "verify", service, timer)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_line_for_cron_waits_less_than_a_quarter_of_an_hour_and_then_runs_the_agent(tmp_path):
+    (line,) = [line for line in (PACKAGING / "bcfg2.cron").read_text().splitlines() if line.startswith("*/30")]
+    command = line.split("root ", 1)[1].replace("\\%", "%")  # as cron reads it
+    for name, script in (("sleep", 'echo "$1"'), ("bcfg2", "echo run")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    done = run("sh", "-c", command, PATH=f"{tmp_path}:{os.environ['PATH']}")
+    seconds, ran = done.stdout.split()
+    assert (0 <= int(seconds) < 900, ran) == (True, "run")
+
+
 # the init script
 
 

@@ -1,14 +1,16 @@
-"""The directive ``declared-options``: a table of the options of bcfg2-server, from what the code declares.
+"""The directives ``declared-options`` and ``agent-options``: tables of options, from what the code declares.
 
     .. declared-options:: server
 
-lists the keys of the section ``[server]`` with their defaults, flags and meaning, so a page has exactly the options
-that exist.
+lists the keys of the section ``[server]`` of bcfg2-server with their defaults, flags and meaning, so a page has exactly
+the options that exist; ``agent-options`` does so for the agent.
 """
 
 import importlib
 import pkgutil
+from collections.abc import Callable
 from dataclasses import replace
+from typing import ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
@@ -16,6 +18,8 @@ from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 
 import bcfg2.server.plugins
+from bcfg2.client.options import OPTIONS as AGENT_OPTIONS
+from bcfg2.client.tools import KNOWN as TOOLS
 from bcfg2.bcfg2_server import OPTIONS
 from bcfg2.options import ComponentOption, Option, SectionsOption
 from bcfg2.options.registry import Registry
@@ -46,6 +50,17 @@ def declared() -> list[Option]:
     return [part for option in registry.options.values() for part in _parts(option)]
 
 
+def agent_declared() -> list[Option]:
+    """All options of the agent and its tools, in the order of their declaration."""
+    registry = Registry()
+    registry.add(AGENT_OPTIONS)
+    drivers = registry.options["client_drivers"]
+    assert isinstance(drivers, ComponentOption)
+    for name in TOOLS:
+        registry.add(drivers.find(name).options)
+    return list(registry.options.values())
+
+
 def _parts(option: Option) -> list[Option]:
     """OPTION; of one that stands for many sections its parts, as they are in the section called ``default``."""
     if not isinstance(option, SectionsOption):
@@ -53,21 +68,17 @@ def _parts(option: Option) -> list[Option]:
     return [replace(part, section=option.section.replace("*", "default"), dest="") for part in option.options]
 
 
-def in_section(section: str) -> list[Option]:
-    """Those of SECTION; of none, those that have flags only."""
-    return [option for option in declared() if (option.section or "") == section]
-
-
 class DeclaredOptions(Directive):
     """See above; without an argument: the options that no configuration file has."""
 
     optional_arguments = 1
+    source: ClassVar[Callable[[], list[Option]]] = staticmethod(declared)
 
     def run(self) -> list[nodes.Node]:
         section = self.arguments[0] if self.arguments else ""
         lines = [".. list-table::", "   :header-rows: 1", "   :widths: 22 18 60", ""]
         lines += ["   * - key" if section else "   * - flag", "     - default", "     - meaning"]
-        for option in in_section(section):
+        for option in [option for option in self.source() if (option.section or "") == section]:
             flags = ", ".join(f"``{flag}``" for flag in option.flags)
             facts = [flags if section else "", f"environment: ``{option.env}``" if option.env else ""]
             more = "; ".join(fact for fact in facts if fact)
@@ -81,6 +92,13 @@ class DeclaredOptions(Directive):
         return container.children
 
 
+class AgentOptions(DeclaredOptions):
+    """The same for the agent."""
+
+    source = staticmethod(agent_declared)
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("declared-options", DeclaredOptions)
+    app.add_directive("agent-options", AgentOptions)
     return {"parallel_read_safe": True}
