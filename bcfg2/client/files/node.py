@@ -49,6 +49,18 @@ class Node:
         """What it is, as :func:`stat.S_IFMT` tells."""
         return stat.S_IFMT(self.status.st_mode)
 
+    @property
+    def may_be_smuggled(self) -> bool:
+        """Whether it is a file with several names that somebody may have linked here to have it changed.
+
+        He can, where he may write to the folder and the system does not protect the files of others from being linked.
+        """
+        if self.kind != stat.S_IFREG or self.status.st_nlink < 2:
+            return False
+        folder = os.fstat(self._folder)
+        is_his = folder.st_uid not in (0, os.geteuid(), self.status.st_uid)
+        return is_his or bool(folder.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+
     def read(self) -> bytes:
         """The content of a regular file."""
         with open(self._open(os.O_RDONLY), "rb", buffering=0) as stream:

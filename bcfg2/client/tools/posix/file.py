@@ -1,6 +1,7 @@
 """``<Path type="file">``: a regular file with a content."""
 
 import errno
+import logging
 import os
 import stat
 from typing import Any, ClassVar
@@ -13,6 +14,8 @@ from bcfg2.xml import Element, leading_text
 
 #: Attributes that hold for the content that a file had, or that are set otherwise.
 _NOT_KEPT = ("system.", "security.capability", "security.ima", "security.evm")
+
+logger = logging.getLogger("bcfg2.POSIX")
 
 
 class File(PathType):
@@ -56,6 +59,9 @@ class File(PathType):
         except OSError:
             return None
 
+    def can_settle(self, node: Node) -> bool:
+        return not node.may_be_smuggled
+
     def make(self, new: Unfinished, name: str, expected: State) -> None:
         fd = new.create()
         try:
@@ -86,5 +92,9 @@ def _keep_attributes(folder: int, name: str, new: Node) -> None:
         return
     with Node(folder, name) as old:
         for attribute in old.attribute_names():
-            if not attribute.startswith(_NOT_KEPT):
+            if attribute.startswith(_NOT_KEPT):
+                continue
+            try:
                 new.set_attribute(attribute, old.attribute(attribute))
+            except OSError as err:  # some may be set by the system alone, above all in containers
+                logger.info("%s: its attribute %s could not be kept: %s", name, attribute, err.strerror)

@@ -120,13 +120,15 @@ class MetadataKeeper:
         The owner comes before the mode, because a change of owner takes setuid bits away.  Only root sets owners.
         """
         found = self.found(node)
+        if node.may_be_smuggled and any(self.differs(key, wanted[key], found.get(key)) for key in wanted):
+            raise InstallError("it has other names, and those who can write to its folder may have linked it there")
         has_new_owner = self._set_owner(node, wanted)
         access = [key for key in ("mode", "acl") if key in wanted and wanted[key] != found.get(key)]
         if node.kind != stat.S_IFLNK and (access or has_new_owner):
             self._set_access(node, wanted, found)
         if "secontext" in wanted and self.differs("secontext", wanted["secontext"], found.get("secontext")):
             self._set_label(node, wanted["secontext"])
-        if "mtime" in wanted:
+        if "mtime" in wanted and wanted["mtime"] != found["mtime"]:
             node.set_mtime(wanted["mtime"])
 
     def _set_owner(self, node: Node, wanted: Metadata) -> bool:

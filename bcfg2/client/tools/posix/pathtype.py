@@ -91,13 +91,19 @@ class PathType:
         """Make what is at PATH what ENTRY asks for.  Raises :exc:`InstallError` or :exc:`OSError`."""
         folder_path, name = os.path.split(path)
         with opened_folder(folder_path, self._parent_maker(entry, expected)) as folder:
-            if self.remade_for & difference.keys():
-                self.put(folder, name, path, expected)
-                return
-            with Node(folder, name) as node:
-                if self.kind and node.kind != self.kind:
-                    raise InstallError(f"it has become a {KINDS.get(node.kind)} since it was looked at")
-                self.settle(node, path, expected, difference)
+            if not self.remade_for & difference.keys():
+                with Node(folder, name) as node:
+                    kind = KINDS.get(node.kind)
+                    if expected.get("type", kind) != kind:
+                        raise InstallError(f"it has become a {kind} since it was looked at")
+                    if self.can_settle(node):
+                        self.settle(node, path, expected, difference)
+                        return
+            self.put(folder, name, path, expected)
+
+    def can_settle(self, node: Node) -> bool:
+        """Whether what differs may be set on NODE itself, although nothing has to be made anew."""
+        return True
 
     def settle(self, node: Node, path: str, expected: State, difference: Difference) -> None:
         """Set on NODE what differs and can be set on it."""

@@ -105,3 +105,19 @@ def test_what_a_killed_run_leaves_is_removed_by_the_next(tmp_path: Path, kind: s
     assert os.listdir(tmp_path) == [leftover]
     assert installed(posix(entry))
     assert os.listdir(tmp_path) == ["f"]
+
+
+def test_file_that_was_linked_into_a_shared_folder_is_not_changed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shared, secret = tmp_path / "shared", tmp_path / "secret"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    secret.write_text("x")
+    secret.chmod(0o600)
+    os.link(secret, shared / "f")
+    assert not installed(posix(f'<Path type="permissions" name="{shared}/f" {MINE} mode="0644"/>'))
+    assert "it has other names" in caplog.text
+    assert not installed(posix(f'<Path type="permissions" name="{shared}" {MINE} mode="1777" recursive="true"/>'))
+    assert installed(posix(f'<Path type="file" name="{shared}/f" {MINE} mode="0644">x</Path>'))
+    assert secret.stat().st_mode & 0o777 == 0o600
