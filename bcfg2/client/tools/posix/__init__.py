@@ -9,7 +9,7 @@
 
 The modules: `tool` (what the run calls), `pathtype` (the base class of the types), one module for each type or pair of
 types, `metadata`, `owners` (names and numbers), `content` (bytes and their differences), `aclentries` (ACL elements),
-`managed` (which paths have an entry), `backups`, `wording` (what a person reads).
+`lenses` and `augcommands` (Augeas), `managed` (which paths have an entry), `backups`, `wording` (what a person reads).
 """
 
 from bcfg2.client.tools.posix.tool import POSIX

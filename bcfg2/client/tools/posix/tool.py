@@ -9,11 +9,13 @@ from bcfg2.client.configuration import title
 from bcfg2.client.files import Node, opened_folder, remove_leftovers, selinux
 from bcfg2.client.tools.base import Context, Difference, InstallError, State, Tool
 from bcfg2.client.tools.posix import wording
+from bcfg2.client.tools.posix.augeas import Augeas, report_commands
 from bcfg2.client.tools.posix.backups import back_up
 from bcfg2.client.tools.posix.content import is_text, unified_diff
 from bcfg2.client.tools.posix.device import Device
 from bcfg2.client.tools.posix.directory import Directory, Permissions
 from bcfg2.client.tools.posix.file import File
+from bcfg2.client.tools.posix.lenses import Lenses
 from bcfg2.client.tools.posix.links import Hardlink, Symlink
 from bcfg2.client.tools.posix.managed import Managed
 from bcfg2.client.tools.posix.metadata import MetadataKeeper
@@ -24,6 +26,7 @@ from bcfg2.options import ColonListOption, Declaration, IntOption, PathOption, S
 from bcfg2.xml import Element, is_true
 
 _TYPES: dict[str, type[PathType]] = {
+    "augeas": Augeas,
     "device": Device,
     "directory": Directory,
     "file": File,
@@ -75,6 +78,10 @@ class POSIX(Tool):
         )
         self._types = {name: kind(self._surroundings) for name, kind in _TYPES.items()}
 
+    def handles_entry(self, entry: Element) -> bool:
+        """Whether ENTRY is one for this tool; the type augeas only if its library is there."""
+        return super().handles_entry(entry) and (entry.get("type") != "augeas" or Lenses().available)
+
     # Looking
 
     def missing_attributes(self, entry: Element) -> list[str]:
@@ -124,6 +131,8 @@ class POSIX(Tool):
         super().report(entry, actual, difference)
         if actual is not None:
             self._report_more(entry, actual)
+        if entry.get("type") == "augeas":
+            report_commands(entry, actual["commands"] if actual is not None else ())
         if "children" in difference:
             self._report_children(entry, difference["children"].found or ())
         if "content" in difference and not is_true(entry.get("sensitive")):

@@ -21,6 +21,8 @@ def in_words(difference: Difference) -> Iterator[str]:
             yield f"is a {found}, should " + (f"be a {wanted}" if wanted else "not exist")
         elif key == "content":
             continue
+        elif key == "commands":
+            yield f"{found.count(False)} of {len(wanted)} Augeas commands do not hold"
         elif key == "same_as":
             yield f"is not the same as {wanted}"
         elif key == "children":
