@@ -84,7 +84,7 @@ def entry(slot: Slot, place: Path, outside: Path) -> str:
     }[slot.wanted]
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(SLOTS, min_size=1, max_size=4))
 def test_run_makes_everything_right_and_a_dry_run_touches_nothing(slots: list[Slot]) -> None:
     top = Path(tempfile.mkdtemp(prefix="bcfg2-test-"))
