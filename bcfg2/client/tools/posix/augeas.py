@@ -1,7 +1,6 @@
 """``<Path type="augeas">``: single settings in a file that is otherwise left as it is."""
 
 import logging
-import os
 import stat
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -11,7 +10,7 @@ from bcfg2.client.tools.base import Difference, InstallError, State
 from bcfg2.client.tools.posix.augcommands import Command, is_command
 from bcfg2.client.tools.posix.file import File
 from bcfg2.client.tools.posix.lenses import Lenses
-from bcfg2.client.tools.posix.pathtype import PathType, Surroundings
+from bcfg2.client.tools.posix.pathtype import PathType, Surroundings, split
 from bcfg2.xml import Element, is_element, leading_text
 
 logger = logging.getLogger("bcfg2.POSIX")
@@ -58,7 +57,7 @@ class Augeas(File):
 
     def _present(self, entry: Element, path: str) -> str:
         """What the file contains, or is to begin with."""
-        folder_path, name = os.path.split(path)
+        folder_path, name = split(path)
         try:
             with opened_folder(folder_path) as folder, Node(folder, name) as node:
                 return self._text(node.read())

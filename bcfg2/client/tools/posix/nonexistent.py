@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from bcfg2.client.files import opened_folder, remove
 from bcfg2.client.tools.base import Difference, InstallError, State
-from bcfg2.client.tools.posix.pathtype import PathType, kind_of
+from bcfg2.client.tools.posix.pathtype import PathType, kind_of, split
 from bcfg2.xml import Element, is_true
 
 #: The state of what is not to be there.
@@ -27,7 +27,7 @@ class Nonexistent(PathType):
         recursive = is_true(entry.get("recursive"))
         if recursive and self.surroundings.managed.is_above_entry(path):
             raise InstallError("nothing in it is removed, because it contains what has an entry")
-        folder_path, name = os.path.split(path)
+        folder_path, name = split(path)
         with opened_folder(folder_path) as folder, contextlib.suppress(FileNotFoundError):
             if recursive or kind_of(folder, name) != stat.S_IFDIR:
                 remove(folder, name)

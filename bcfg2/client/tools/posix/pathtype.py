@@ -89,7 +89,7 @@ class PathType:
 
     def fix(self, entry: Element, path: str, expected: State, difference: Difference) -> None:
         """Make what is at PATH what ENTRY asks for.  Raises :exc:`InstallError` or :exc:`OSError`."""
-        folder_path, name = os.path.split(path)
+        folder_path, name = split(path)
         with opened_folder(folder_path, self._parent_maker(entry, expected)) as folder:
             if not self.remade_for & difference.keys():
                 with Node(folder, name) as node:
@@ -140,6 +140,12 @@ class PathType:
             make_folder(folder, name, self.metadata, {**metadata, "mode": _PARENT_MODE})
 
         return make
+
+
+def split(path: str) -> tuple[str, str]:
+    """The folder of PATH and the name in it; the root is ``.`` in itself."""
+    folder, name = os.path.split(path)
+    return folder, name or "."
 
 
 def make_folder(folder: int, name: str, keeper: MetadataKeeper, metadata: Mapping[str, Any]) -> None:

@@ -21,7 +21,7 @@ from bcfg2.client.tools.posix.managed import Managed
 from bcfg2.client.tools.posix.metadata import MetadataKeeper
 from bcfg2.client.tools.posix.nonexistent import NOTHING, Nonexistent
 from bcfg2.client.tools.posix.owners import Owners
-from bcfg2.client.tools.posix.pathtype import PathType, Surroundings
+from bcfg2.client.tools.posix.pathtype import PathType, Surroundings, split
 from bcfg2.options import ColonListOption, Declaration, IntOption, PathOption, SizeOption
 from bcfg2.xml import Element, is_true
 
@@ -106,7 +106,8 @@ class POSIX(Tool):
     def actual_state(self, entry: Element) -> State | None:
         path = _path(entry)
         try:
-            with opened_folder(os.path.dirname(path)) as folder, Node(folder, os.path.basename(path)) as node:
+            folder_path, name = split(path)
+            with opened_folder(folder_path) as folder, Node(folder, name) as node:
                 return self._type(entry).actual_state(entry, path, node)
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -156,8 +157,7 @@ class POSIX(Tool):
             if found is not None:
                 entry.set("current_bfile", base64.b64encode(found).decode())
         else:
-            diff = self._diff(entry, wanted, found).encode(self._surroundings.encoding, "replace")
-            entry.set("current_bdiff", base64.b64encode(diff).decode())
+            entry.set("current_bdiff", base64.b64encode(self._diff(entry, wanted, found).encode()).decode())
 
     def _is_binary(self, entry: Element, found: bytes | None) -> bool:
         return entry.get("encoding") == "base64" or not is_text(found or b"", self._surroundings.encoding)

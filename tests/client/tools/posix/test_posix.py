@@ -11,6 +11,7 @@ import pytest
 from bcfg2.client.files import acl
 from bcfg2.client.tools.base import InstallError
 from bcfg2.client.tools.posix import metadata
+from bcfg2.client.tools.posix.managed import Managed
 from tests.client.tools.posix.support import IS_ROOT, MINE, installed, only, posix, tree
 
 needs_root = pytest.mark.skipif(not IS_ROOT, reason="only root can change owners and make devices")
@@ -101,7 +102,7 @@ def test_file_larger_than_the_limit_can_be_good(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["symlink", "fifo", "socket", "empty directory"])
-def test_file_takes_the_place_of_something_else(tmp_path: Path, kind: str) -> None:
+def test_file_takes_the_place_of_something_else(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     place, other = tmp_path / "f", tmp_path / "other"
     other.write_text("x")
     if kind == "symlink":
@@ -110,7 +111,7 @@ def test_file_takes_the_place_of_something_else(tmp_path: Path, kind: str) -> No
         os.mkfifo(place)
     elif kind == "socket":
         with socket.socket(socket.AF_UNIX) as listener:
-            os.chdir(tmp_path)  # the path of a socket has to be short
+            monkeypatch.chdir(tmp_path)  # the path of a socket has to be short
             listener.bind("f")
     else:
         place.mkdir()
@@ -460,3 +461,14 @@ def test_entry_is_installed_without_a_copy_if_there_is_no_folder(
     entry = f'<Path type="file" name="{tmp_path}/f" {MINE} mode="0644" paranoid="true">wanted</Path>'
     assert installed(posix(entry, conf=conf, folder=tmp_path))
     assert f"no copy could be made in {tmp_path}/nowhere" in caplog.text
+
+
+# the root
+
+
+def test_root_folder_can_be_looked_at_and_never_be_removed() -> None:
+    status = os.stat("/")
+    metadata = f'owner="{status.st_uid}" group="{status.st_gid}" mode="{stat.S_IMODE(status.st_mode):04o}"'
+    tool = posix(f'<Path type="permissions" name="/" {metadata}/>')
+    assert tool.verify(only(tool))
+    assert Managed(["/"]).is_above_entry("/")  # which keeps it from being removed; nobody wants to see this tried
