@@ -168,8 +168,12 @@ class PackageTool(Tool):
         found = self.differences.get(entry, {})
         if "exists" in found:
             return [f"is not installed, should be {entry.get('version')}"]
-        lines = [f"version {found['version'].found} is installed, should be {found['version'].wanted}"]
-        return (lines if "version" in found else []) + ([str(found["content"].found)] if "content" in found else [])
+        lines = []
+        if "version" in found:
+            lines.append(f"version {found['version'].found} is installed, should be {found['version'].wanted}")
+        if "content" in found:
+            lines.append(str(found["content"].found))
+        return lines
 
     def question(self, entry: Element) -> str:
         """Name the versions, from and to."""

@@ -58,21 +58,29 @@ class Machine:
         return [command for command in self.commands if word in shlex.split(command)]
 
     def tool(self, kind: type[Tool], entries: str, permits: Callable[[Element], bool] | None = None, **settings: Any):
-        """The tool of class KIND for a bundle of ENTRIES, after it has looked at the machine once."""
-        root = parse_string(f"<Configuration><Bundle name='b'>{entries}</Bundle></Configuration>", "configuration")
+        """The tool of class KIND on this machine, see :func:`tool_of`."""
 
         def ask(question: str) -> bool:
             self.questions.append(question)
             return self.reply
 
-        around = Surroundings("/", "/root")
-        defaults = {option.dest: option.default_value(around) for option in kind.options}
-        context = Context(
-            Options({**SETTINGS, **defaults, **settings}), Configuration(root), permits or (lambda entry: True), ask
-        )
-        tool = kind(context)
-        tool.refresh()
-        return tool
+        return tool_of(kind, entries, permits or (lambda entry: True), ask, **settings)
+
+
+def tool_of(
+    kind: type[Tool],
+    entries: str,
+    permits: Callable[[Element], bool] = lambda entry: True,
+    ask: Callable[[str], bool] = lambda question: True,
+    **settings: Any,
+):
+    """The tool of class KIND for a bundle of ENTRIES, with SETTINGS, after it has looked at the machine once."""
+    root = parse_string(f"<Configuration><Bundle name='b'>{entries}</Bundle></Configuration>", "configuration")
+    around = Surroundings("/", "/root")
+    defaults = {option.dest: option.default_value(around) for option in kind.options}
+    tool = kind(Context(Options({**SETTINGS, **defaults, **settings}), Configuration(root), permits, ask))
+    tool.refresh()
+    return tool
 
 
 def verified(tool: Tool) -> dict[str | None, bool]:
