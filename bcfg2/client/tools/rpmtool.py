@@ -161,7 +161,7 @@ class RPMTool(Tool):
 
     def look_at(self, entry: Element) -> list[Finding]:
         """What there is of each instance that ENTRY asks for."""
-        findings = []
+        findings: list[Finding] = []
         for wanted in self.wanted(entry):
             present = self.instances_of(wanted.name)
             findings.extend(self._find(one, present) for one in self.update(wanted, present))
@@ -240,9 +240,8 @@ class RPMTool(Tool):
 
     def question(self, entry: Element) -> str:
         """Name what is wrong, which has the versions."""
-        return (
-            f"Install Package: {entry.get('name') or entry.get('group')} ({'; '.join(self.describe(entry))})? (y/N): "
-        )
+        name = entry.get("name") or entry.get("group")
+        return f"Install Package: {name} ({'; '.join(self.describe(entry))})? (y/N): "
 
     def find_extra(self) -> list[Element]:
         """The installed packages without an entry, with all their instances."""
@@ -336,7 +335,8 @@ def _add_instance(package: Element, instance: Instance) -> None:
 
 def _report(finding: Finding) -> None:
     element = finding.wanted.element
-    element.attrib.pop("package_fail_action", None)
+    if "package_fail_action" in element.attrib:
+        del element.attrib["package_fail_action"]
     if not finding.present:
         element.set("current_exists", "false")
     elif finding.right is None:

@@ -91,7 +91,7 @@ class YUM(RPMTool):
         return self._members[key]
 
     def update(self, wanted: Wanted, present: Sequence[Instance]) -> list[Wanted]:
-        """``auto`` is the newest version for each installed architecture, and whatever there is if none is installed."""
+        """``auto`` is the newest version for each installed architecture, and any if none is installed."""
         if wanted.version != "auto":
             return [wanted]
         newest: dict[str, Instance] = {}
