@@ -342,4 +342,5 @@ def _report(finding: Finding) -> None:
     elif finding.right is None:
         have = finding.present[-1]
         element.set("current_version", have.evr)
+        element.set("version", finding.wanted.evr)  # of auto, what it means today
         element.set("package_fail_action", "update" if finding.wanted.is_newer_than(have) else "downgrade")
