@@ -1,7 +1,7 @@
 """The tool APT: packages of Debian and its relatives.
 
 What is installed is asked of dpkg, what may be had of apt-cache, what has been changed of debsums (or, where that is
-not installed, of dpkg itself); apt-get does all work.  How their output reads is in `debian`.
+not installed, of dpkg itself).  apt-get installs, dpkg removes.  How their output reads is in `debian`.
 """
 
 import os
@@ -138,8 +138,8 @@ class APT(PackageTool):
         return [self.apt_get, *self._places, *settings, *allowed, *self._quiet(), "-y", "install", *words]
 
     def remove_command(self, names: Sequence[str]) -> list[str]:
-        """``apt-get purge``."""
-        return [self.apt_get, *self._places, *self._quiet(), "-y", "purge", *names]
+        """``dpkg --purge``: where apt-get would remove what needs a package as well, this refuses."""
+        return [self.dpkg, self._database, "--purge", *names]
 
     def _quiet(self) -> list[str]:
         return [] if self.settings.logging_debug else ["-q=2"]
