@@ -148,7 +148,7 @@ class Installation:
     def look_again(self) -> None:
         """Look again at bundles that were changed: what was installed may have undone something else."""
         changed = self._states.changed(self._configuration.bundles)
-        self._states.look_again(changed, leave_out=self._failed)
+        self._states.look_again(changed)
         self.to_do = self._bad_in(bundle for bundle in changed if bundle in self.chosen)
 
     def update_bundles(self) -> None:
@@ -165,12 +165,21 @@ class Installation:
             for tool in self._states.tools:
                 self._states.update(_guarded(tool, partial(tool.bundle_not_updated, structure)))
 
-    def remove(self) -> None:
-        """Remove what is to be removed, tool by tool."""
+    def remove(self) -> bool:
+        """Remove what is to be removed, tool by tool.
+
+        Whether that changed anything: then all was looked at again, for a package that goes may take with it what
+        entries ask for.
+        """
+        before = len(self._states.modified)
         for tool in self._states.tools:
             entries = [entry for entry in self.removals if entry in tool.extra]
             if entries:
                 _guarded(tool, partial(tool.remove, entries))
+        if len(self._states.modified) == before:
+            return False
+        self._states.look_again(self._configuration.structures)
+        return True
 
 
 def chosen_structures(configuration: Configuration, options: Options) -> list[Element]:

@@ -168,7 +168,8 @@ class _Run:
             installation.install()
         if not dry:
             installation.update_bundles()
-            installation.remove()
+            if installation.remove():
+                self._stamps.stamp("reinventory")
         self._stamps.stamp("remove")
         if not looked:  # removed packages are modified, too
             self._look_again(states, installation)

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from bcfg2.client.configuration import Configuration, entries_of, title
 from bcfg2.client.tools.base import InstallError, Tool
@@ -78,10 +78,9 @@ class States:
             except Exception:
                 logger.exception("%s cannot tell what there is without an entry", tool.name)
 
-    def look_again(self, structures: Iterable[Element], leave_out: Collection[Element]) -> None:
-        """Look again at the entries of STRUCTURES but those in LEAVE_OUT, whose states stay."""
-        entries = (entry for structure in structures for entry in entries_of(structure))
-        self._verify([entry for entry in entries if entry not in leave_out])
+    def look_again(self, structures: Iterable[Element]) -> None:
+        """Look again at the entries of STRUCTURES."""
+        self._verify([entry for structure in structures for entry in entries_of(structure)])
 
     def verify(self, entry: Element) -> bool:
         """Look at ENTRY alone; whether it is good.  A failure is logged and makes it bad."""

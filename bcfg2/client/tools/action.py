@@ -3,21 +3,29 @@
 from collections.abc import Iterator
 
 from bcfg2.client.configuration import title
-from bcfg2.client.tools.base import State, Tool
+from bcfg2.client.tools.base import Context, State, Tool
 from bcfg2.xml import Element
 
 
 class Action(Tool):
-    """Runs commands; verifies nothing, so an action is good until it fails."""
+    """Runs commands; an action is good until it fails, and bad from then on."""
 
     handles = (("Action", None),)
     required = {("Action", None): ("name", "timing", "when", "command", "status")}
 
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        #: What has failed in this run, in words, by action.
+        self._failures: dict[Element, str] = {}
+
     def expected_state(self, entry: Element) -> State:
-        return {}
+        return {"failure": None}
 
     def actual_state(self, entry: Element) -> State:
-        return {}
+        return {"failure": self._failures.get(entry)}
+
+    def describe(self, entry: Element) -> list[str]:
+        return [self._failures[entry]] if entry in self._failures else []
 
     def before_install(self, structure: Element, *, changing: bool) -> dict[Element, bool]:
         due = (entry for entry in self._timed(structure, "pre") if changing or entry.get("when") == "always")
@@ -44,16 +52,25 @@ class Action(Tool):
 
     def _act(self, entry: Element) -> bool:
         """Run the command of ENTRY; whether it counts as good."""
+        failure = self._failure(entry)
+        if failure is None:
+            self._failures.pop(entry, None)
+            return True
+        self._failures[entry] = failure
+        return False
+
+    def _failure(self, entry: Element) -> str | None:
+        """Run the command of ENTRY; why it counts as bad, if it does."""
         command, shell = entry.get("command") or "", entry.get("shell") == "true"
         if self.settings.service_mode == "build" and entry.get("build") == "false":
             self.logger.info("%s is not run in build mode", title(entry))
-            return False
+            return "not run in build mode"
         if not self.context.ask(f"Run Action {'(in shell) ' if shell else ''}{entry.get('name')}, {command}: (y/N): "):
-            return False
+            return "not run, as the answer was no"
         self.logger.info("Running %s", title(entry))
         done = self.run(command, shell=shell, language=None)
         entry.set("rc", str(done.status))
         if done.status == 0 or entry.get("status") == "ignore":
-            return True
+            return None
         self.logger.error("%s failed: %s", title(entry), done.how)
-        return False
+        return f"the command failed: {done.how}"
