@@ -173,7 +173,8 @@ class Installation:
         """
         before = len(self._states.modified)
         for tool in self._states.tools:
-            entries = [entry for entry in self.removals if entry in tool.extra]
+            found = set(tool.extra)
+            entries = [entry for entry in self.removals if entry in found]
             if entries:
                 _guarded(tool, partial(tool.remove, entries))
         if len(self._states.modified) == before:

@@ -163,16 +163,13 @@ class _Run:
                 installation.ask()
             installation.install()
         self._stamps.stamp("install")
-        looked = self._look_again(states, installation)
-        if looked and not self._options.interactive:
+        if self._look_again(states, installation) and not self._options.interactive:
             installation.install()
         if not dry:
             installation.update_bundles()
-            if installation.remove():
+            if installation.remove():  # removed packages are modified, too
                 self._stamps.stamp("reinventory")
         self._stamps.stamp("remove")
-        if not looked:  # removed packages are modified, too
-            self._look_again(states, installation)
 
     def _look_again(self, states: States, installation: Installation) -> bool:
         """Look at the bundles again in which something was changed; whether anything was."""
