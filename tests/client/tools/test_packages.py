@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -11,11 +12,13 @@ from bcfg2.client.tools.apt import APT
 from bcfg2.client.tools.base import InstallError, MissingPrerequisite
 from bcfg2.client.tools.debian import Policy, parse_debsums, parse_dpkg_verify, parse_policy
 from bcfg2.client.tools.homebrew import HomeBrew
+from bcfg2.client.tools.ips import IPS
 from bcfg2.client.tools.macports import MacPorts
 from bcfg2.client.tools.macports import parse_list as parse_ports
 from bcfg2.client.tools.pacman import Pacman
 from bcfg2.client.tools.pkgng import Pkgng
 from bcfg2.client.tools.portage import Portage, parse_check, parse_list
+from bcfg2.client.tools.sysv import ADMIN, SYSV
 from tests.client.tools.machine import Machine, entry, tool_of, verified
 
 DPKG = """\
@@ -462,3 +465,56 @@ def test_macports_knows_which_port_is_active(monkeypatch):
     tool = machine.tool(MacPorts, packages("macport", bzip2="1.0.8_0", zlib="1.2.13", python311="3.12_0"))
     assert verified(tool) == {"bzip2": True, "zlib": True, "python311": False}
     assert entry(tool, "python311").get("current_version") == "3.11.6_1+lto+optimizations"
+
+
+# Solaris and illumos
+
+PKG_LIST = """\
+archiver/gnu-tar                                  1.34-151046.0              i--
+network/openssh (omnios)                          9.3.1-151046.1             i--
+"""
+
+
+def test_ips(monkeypatch):
+    newest = PKG_LIST.replace("1.34", "1.35")
+    machine = Machine(monkeypatch, {"/usr/bin/pkg list -H": PKG_LIST, "/usr/bin/pkg list -H -n": newest})
+    versions = {"archiver/gnu-tar": "auto", "network/openssh": "9.3.1-151046.1", "editor/vim": "9-1"}
+    tool = machine.tool(IPS, packages("ips", **versions))
+    assert verified(tool) == {"archiver/gnu-tar": False, "network/openssh": True, "editor/vim": False}
+    tool.install([entry(tool, "archiver/gnu-tar"), entry(tool, "editor/vim")])
+    assert machine.ran("install")[0] == "/usr/bin/pkg install --no-refresh archiver/gnu-tar editor/vim@9-1"
+    tool.remove(machine.tool(IPS, "").find_extra())
+    assert machine.ran("uninstall") == []
+    assert IPS.conflicts == ("SYSV",)
+
+
+PKGINFO = """\
+SUNWcsr       Core Solaris, (Root)
+              (i386) 11.11,REV=2009.11.11
+SMCtop        top
+              (i386) 3.7
+"""
+
+
+def test_sysv(monkeypatch, tmp_path):
+    def add() -> str:
+        assert Path(machine.commands[-1].split()[2]).read_text() == ADMIN
+        source = Path(machine.commands[-1].split()[5])
+        fetched.append(source.read_bytes() if source.exists() else source)
+        machine.answers["/usr/bin/pkginfo -x"] = PKGINFO + "SMCvim        vim\n              (i386) 9.0\n"
+        return ""
+
+    fetched: list = []
+    (tmp_path / "vim.pkg").write_bytes(b"a datastream")
+    machine = Machine(monkeypatch, {"/usr/bin/pkginfo -x": PKGINFO, "/usr/sbin/pkgadd": add})
+    machine.answers["/usr/sbin/pkgchk -n SMCtop"] = (1, "ERROR: /usr/bin/top\n    file size <1> expected <2> actual\n")
+    tool = machine.tool(
+        SYSV,
+        packages("sysv", SUNWcsr="11.11,REV=2009.11.11", SMCtop="any", SMCgone="any")
+        + f'<Package type="sysv" name="SMCvim" version="9.0" url="{tmp_path}" simplefile="vim.pkg"/>',
+    )
+    assert verified(tool) == {"SUNWcsr": True, "SMCtop": False, "SMCgone": False, "SMCvim": False}
+    assert list(tool.install([entry(tool, "SMCgone"), entry(tool, "SMCvim")]).values()) == [False, True]
+    assert fetched == [b"a datastream"]
+    tool.remove(machine.tool(SYSV, "").find_extra()[:1])
+    assert machine.ran("/usr/sbin/pkgrm")[0].endswith("/admin -n SMCtop")
