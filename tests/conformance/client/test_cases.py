@@ -4,6 +4,7 @@ Each case runs as root in a mount namespace of its own, in which the system's fo
 machine is changed.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -15,7 +16,8 @@ import pytest
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
-CASES = sorted(path.parent for path in HERE.glob("cases/*/case.json"))
+#: The recorded ones, and those that this project adds, which may need more programs.
+CASES = sorted(path.parent for folder in ("cases", "own") for path in HERE.glob(f"{folder}/*/case.json"))
 
 
 @cache
@@ -43,6 +45,9 @@ def commands(tmp_path: Path) -> Path:
 def test_the_agent_does_what_was_recorded(case: Path, commands: Path) -> None:
     if reason := why_not():
         pytest.skip(reason)
+    needed = json.loads((case / "case.json").read_text()).get("needs", [])
+    if missing := [program for program in needed if shutil.which(program) is None]:
+        pytest.skip(f"the case needs {' and '.join(missing)}")
     player = [sys.executable, str(HERE / "apply"), "--bin", str(commands), str(case)]
     done = subprocess.run(player, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stdout + done.stderr
