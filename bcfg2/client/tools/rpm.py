@@ -12,9 +12,21 @@ from bcfg2.client.tools.rpmtool import RPM as RPM_PROGRAM
 from bcfg2.options import ListOption
 from bcfg2.xml import Element
 
-_KERNELS = (
-    "kernel, kernel-bigmem, kernel-enterprise, kernel-smp, kernel-modules, kernel-debug, kernel-unsupported, "
-    "kernel-devel, kernel-source, kernel-default, kernel-largesmp-devel, kernel-largesmp, kernel-xen, gpg-pubkey"
+_INSTALL_ONLY = (
+    "kernel",
+    "kernel-bigmem",
+    "kernel-enterprise",
+    "kernel-smp",
+    "kernel-modules",
+    "kernel-debug",
+    "kernel-unsupported",
+    "kernel-devel",
+    "kernel-source",
+    "kernel-default",
+    "kernel-largesmp-devel",
+    "kernel-largesmp",
+    "kernel-xen",
+    "gpg-pubkey",
 )
 #: What `erase_flags` may say.
 _ERASE_FLAGS = ("noscripts", "notriggers", "repackage", "allmatches", "nodeps")
@@ -42,7 +54,7 @@ class RPM(RPMTool):
     options: ClassVar = [
         *switches("RPM"),
         ListOption(
-            "RPM", "installonlypackages", default=_KERNELS, help="Packages of which several versions are installed"
+            "RPM", "installonlypackages", default=_INSTALL_ONLY, help="Packages of which several versions are installed"
         ),
     ]
 

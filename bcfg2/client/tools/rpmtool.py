@@ -66,8 +66,8 @@ def switches(section: str) -> list[Declaration]:
         BooleanOption(section, "install_missing", default=True, help="Install packages that are missing"),
         BooleanOption(section, "fix_version", default=True, help="Install other versions than those installed"),
         BooleanOption(section, "reinstall_broken", default=True, help="Install packages again whose files changed"),
-        ListOption(section, "erase_flags", default="allmatches", help="How packages are removed"),
-        ListOption(section, "verify_flags", default="", help="Changes of files that do not count, such as nomd5"),
+        ListOption(section, "erase_flags", default=("allmatches",), help="How packages are removed"),
+        ListOption(section, "verify_flags", help="Changes of files that do not count, such as nomd5"),
     ]
 
 

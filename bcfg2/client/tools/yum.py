@@ -42,8 +42,8 @@ class YUM(RPMTool):
     important: ClassVar = ("/etc/yum.d", "/etc/yum.repos.d", "/etc/yum.conf", "/etc/dnf/dnf.conf")
     options: ClassVar = [
         *switches("YUM"),
-        ListOption("YUM", "disabled_plugins", default="", help="Plugins of dnf that are not used"),
-        ListOption("YUM", "enabled_plugins", default="", help="Plugins of dnf that are used though they are disabled"),
+        ListOption("YUM", "disabled_plugins", help="Plugins of dnf that are not used"),
+        ListOption("YUM", "enabled_plugins", help="Plugins of dnf that are used though they are disabled"),
     ]
 
     def __init__(self, context: Context) -> None:
