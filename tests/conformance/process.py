@@ -27,6 +27,7 @@ def find_commands(scratch: Path) -> Path:
     """The folder of the suite's commands: this environment's if all are installed, otherwise made in SCRATCH."""
     installed = Path(sys.executable).parent
     modules = {module.stem.replace("_", "-"): module for module in (ROOT / "bcfg2").glob("bcfg2_*.py")}
+    modules["bcfg2"] = modules.pop("bcfg2-client")
     if all((installed / name).exists() for name in modules):
         return installed
     scratch.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A server of this tree with a small repository, and the released agent that is run against it."""
+"""A server with a small repository, and an agent that is run against it; each the released one or that of this tree."""
 
 import os
 import subprocess
@@ -49,9 +49,13 @@ drivers = POSIX
 
 
 class Site:
-    """A server of this tree with a small repository, and the released agent; the agent manages files below `target`."""
+    """A server with a small repository, and an agent that manages files below `target`.
 
-    def __init__(self, folder: Path, agent: Path, commands: Path) -> None:
+    AGENT and COMMANDS: the folders of the commands ``bcfg2`` and ``bcfg2-server``.  RELEASED_SERVER: the server is the
+    released one, which does not know the plugin for statistics.
+    """
+
+    def __init__(self, folder: Path, agent: Path, commands: Path, *, released_server: bool = False) -> None:
         self.folder = folder
         self.agent = agent
         self.target = folder / "target"
@@ -60,7 +64,10 @@ class Site:
         self.uploads.mkdir()
         self.authority = Authority(folder)
         port = free_port()
-        self.configuration = self.write("bcfg2.conf", CONFIGURATION.format(folder=folder, port=port))
+        configuration = CONFIGURATION.format(folder=folder, port=port)
+        if released_server:
+            configuration = configuration.replace(",site_statistics.KeepStatistics", "")
+        self.configuration = self.write("bcfg2.conf", configuration)
         self.write("site_statistics.py", STATISTICS_PLUGIN)
         self._write_repository()
         self.port = port
@@ -77,7 +84,7 @@ class Site:
         )
         self.write(
             "repo/Bundler/files.xml",
-            f'<Bundle><Path name="{below}/etc/motd"/><Path name="{below}/etc/bytes"/>'
+            f'<Bundle name="files"><Path name="{below}/etc/motd"/><Path name="{below}/etc/bytes"/>'
             f'<Path name="{below}/srv"/><Path name="{below}/link"/></Bundle>',
         )
         self.write(
@@ -118,6 +125,10 @@ class Site:
         assert done.returncode != 0, f"{done.stdout}{done.stderr}{said}"
         assert set(self.uploads.iterdir()) == before
         return said
+
+    def run(self, *options: str) -> subprocess.CompletedProcess[str]:
+        """One run of the agent, however it ends."""
+        return self._run(self.configuration, *options)
 
     def _run(self, configuration: Path, *options: str) -> subprocess.CompletedProcess[str]:
         command = [self.agent / "bcfg2", "-C", configuration, "-v", *options]
