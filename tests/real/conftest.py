@@ -9,7 +9,6 @@ from tests.conformance.process import find_commands
 from tests.real.release import Unavailable, released_commands
 from tests.real.site import Site
 
-
 RELEASED, OURS = "released", "ours"
 
 

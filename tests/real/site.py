@@ -6,7 +6,9 @@ from pathlib import Path
 
 from lxml import etree
 
+from bcfg2.version import __version__
 from tests.conformance.process import Authority, Server, free_port
+from tests.real.release import FOLDER, RELEASE
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -58,6 +60,7 @@ class Site:
     def __init__(self, folder: Path, agent: Path, commands: Path, *, released_server: bool = False) -> None:
         self.folder = folder
         self.agent = agent
+        self.agent_version = RELEASE if agent == FOLDER / "bin" else __version__
         self.target = folder / "target"
         self.uploads = folder / "uploads"
         self.target.mkdir()

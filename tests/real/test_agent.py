@@ -1,4 +1,4 @@
-"""Runs of the released agent against this server: dry, installing, repairing, probing, and with nothing to do."""
+"""Runs of both agents against this server: dry, installing, repairing, probing, and with nothing to do."""
 
 import os
 import stat
@@ -6,7 +6,6 @@ from pathlib import Path
 
 from lxml import etree
 
-from tests.real.release import RELEASE
 from tests.real.site import BYTES, TEXT, Site
 
 
@@ -93,4 +92,4 @@ def test_the_server_keeps_the_version_that_the_agent_declares(site: Site) -> Non
     site.run_agent()
 
     clients = etree.parse(site.folder / "repo/Metadata/clients.xml")
-    assert clients.find("Client[@name='localhost']").get("version") == RELEASE
+    assert clients.find("Client[@name='localhost']").get("version") == site.agent_version

@@ -1,4 +1,4 @@
-"""How the released agent says who it is: by address, certificate, uuid or name, and what bootstrap changes."""
+"""How both agents say who they are: by address, certificate, uuid or name, and what bootstrap changes."""
 
 from pathlib import Path
 
