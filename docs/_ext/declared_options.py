@@ -18,9 +18,9 @@ from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 
 import bcfg2.server.plugins
+from bcfg2.bcfg2_server import OPTIONS
 from bcfg2.client.options import OPTIONS as AGENT_OPTIONS
 from bcfg2.client.tools import KNOWN as TOOLS
-from bcfg2.bcfg2_server import OPTIONS
 from bcfg2.options import ComponentOption, Option, SectionsOption
 from bcfg2.options.registry import Registry
 from bcfg2.server.filemonitor import FileMonitor

@@ -57,10 +57,16 @@ def test_every_section_has_its_place_in_the_documentation() -> None:
     assert documented == {section for section, _ in DECLARED}
 
 
+def test_every_section_of_the_agent_has_its_place_in_the_documentation() -> None:
+    page = (ROOT / "docs/operator/agent.rst").read_text()
+    documented = set(re.findall(r"^\.\. agent-options:: (\w+)$", page, re.MULTILINE))
+    assert documented == {option.section for option in declared_options.agent_declared() if option.section}
+
+
 def test_settings_named_in_the_pages_exist() -> None:
     pages = [*ROOT.glob("docs/**/*.rst"), ROOT / "README.rst", ROOT / "CHANGES.rst"]
     named = {place for page in pages for place in re.findall(r"``\[(\w+)\]\s+(\w+)", page.read_text())}
-    of_agents = {("communication", "user")}
+    of_agents = {(option.section, option.key) for option in declared_options.agent_declared()}
     of_the_example_plugin = {("racks", "prefix")}
     assert named - of_agents - of_the_example_plugin <= set(DECLARED)
     assert len(named) > 10

@@ -81,7 +81,7 @@ def test_a_certificate_is_enough_where_the_client_must_show_one(identity: Identi
     make = identity.site.authority.client_certificate
     identity.site.run_agent("-n", configuration=identity.agent(make("agent"), password="wrong"))
     identity.site.run_agent("-n", configuration=identity.agent(make("roaming"), password="wrong"))
-    assert identity.client("agent")["version"] == identity.client("roaming")["version"] == "1.3.4"
+    assert identity.client("agent")["version"] == identity.client("roaming")["version"] == identity.site.agent_version
     said = identity.site.refused_agent("-n", configuration=identity.agent(make("elsewhere"), password="secret"))
     assert "elsewhere may not call from 127.0.0.1" in said
     said = identity.site.refused_agent("-n", configuration=identity.agent(password="secret"))
@@ -103,10 +103,10 @@ def test_a_uuid_tells_clients_at_one_address_from_each_other(identity: Identity)
         '<Client name="two" profile="web" uuid="uuid-2" address="127.0.0.1"/>',
     )
     identity.site.run_agent("-n", configuration=identity.agent(user="uuid-1", password="own"))
-    assert identity.client("one").get("version") == "1.3.4"
+    assert identity.client("one").get("version") == identity.site.agent_version
     assert "version" not in identity.client("two")
     identity.site.run_agent("-n", configuration=identity.agent(user="uuid-2", password="secret"))
-    assert identity.client("two").get("version") == "1.3.4"
+    assert identity.client("two").get("version") == identity.site.agent_version
     assert "the password is wrong" in identity.site.refused_agent(
         "-n", configuration=identity.agent(user="uuid-2", password="own")
     )
@@ -118,7 +118,7 @@ def test_a_new_client_makes_itself_known_with_a_name_and_a_profile(identity: Ide
     agent = identity.agent(user="fresh", password="secret")
     identity.site.run_agent("-n", "-p", "web", configuration=agent)
     assert identity.client("fresh") == {
-        "name": "fresh", "profile": "web", "uuid": "fresh", "address": "127.0.0.1", "version": "1.3.4"
+        "name": "fresh", "profile": "web", "uuid": "fresh", "address": "127.0.0.1", "version": identity.site.agent_version
     }  # fmt: skip
     identity.site.restart()
     identity.site.run_agent("-n", configuration=agent)

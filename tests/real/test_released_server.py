@@ -9,7 +9,8 @@ from tests.real.site import BYTES, TEXT, Site
 def test_the_released_server_serves_this_agent(released_site: Site) -> None:
     probe = released_site.write("repo/Probes/kernel", "#!/bin/sh\necho group:basic\n")
     probe.chmod(0o755)
-    released_site.restart()
+    released_site.server.kill()
+    released_site.server.start()
 
     first = released_site.run("--json")
     second = released_site.run("--json")

@@ -44,7 +44,7 @@ class POSIXUsers(Tool):
     reported = {key: f"current_{key}" for key in ("name", "uid", "gid", "gecos", "home", "shell")}
     reported_if_wrong = {"group": "current_gid"}
     options = [
-        Option("POSIXUsers", f"{kind}_{colour}list", default="", parse=id_ranges, help=text)
+        Option("POSIXUsers", f"{kind}_{colour}list", default=(), parse=id_ranges, help=text)
         for kind, what in (("uid", "users"), ("gid", "groups"))
         for colour, text in (
             ("white", f"Numbers (a-b, a-) of {what} to look after, and no others"),
