@@ -118,8 +118,12 @@ def test_a_new_client_makes_itself_known_with_a_name_and_a_profile(identity: Ide
     agent = identity.agent(user="fresh", password="secret")
     identity.site.run_agent("-n", "-p", "web", configuration=agent)
     assert identity.client("fresh") == {
-        "name": "fresh", "profile": "web", "uuid": "fresh", "address": "127.0.0.1", "version": identity.site.agent_version
-    }  # fmt: skip
+        "name": "fresh",
+        "profile": "web",
+        "uuid": "fresh",
+        "address": "127.0.0.1",
+        "version": identity.site.agent_version,
+    }
     identity.site.restart()
     identity.site.run_agent("-n", configuration=agent)
     assert identity.client("fresh")["profile"] == "web"
