@@ -205,7 +205,8 @@ class POSIX(Tool):
             self.logger.error("%s: no copy could be made in %s: %s", title(entry), self.settings.paranoid_path, err)
 
     def _remove_leftovers(self) -> None:
-        for folder_path in sorted(Managed(self.configuration.path_names).folders):
+        folders = Managed(self.configuration.path_names).folders | {self.settings.paranoid_path}
+        for folder_path in sorted(folders):
             try:
                 with opened_folder(folder_path) as folder:
                     removed = remove_leftovers(folder)
