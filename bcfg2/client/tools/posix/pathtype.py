@@ -114,7 +114,12 @@ class PathType:
         with Unfinished(folder) as new:
             self.make(new, name, expected)
             self.clear(folder, name)
-            new.finish(name)
+            try:
+                new.finish(name)
+            except OSError as err:
+                if err.errno == errno.EBUSY:
+                    raise InstallError("it cannot be replaced, because something is mounted at its place") from None
+                raise
 
     def make(self, new: Unfinished, name: str, expected: State) -> None:
         """Make NEW, which will be NAME, with all its metadata."""
