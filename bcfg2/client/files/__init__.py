@@ -13,8 +13,9 @@ the agent somewhere else.  `acl` and `selinux` know how the system keeps access 
 """
 
 from bcfg2.client.files.folders import UnsafePath, opened_folder
+from bcfg2.client.files.following import opened_target
 from bcfg2.client.files.node import Node
 from bcfg2.client.files.removal import remove
 from bcfg2.client.files.unfinished import Unfinished, remove_leftovers
 
-__all__ = ["Node", "Unfinished", "UnsafePath", "opened_folder", "remove", "remove_leftovers"]
+__all__ = ["Node", "Unfinished", "UnsafePath", "opened_folder", "opened_target", "remove", "remove_leftovers"]

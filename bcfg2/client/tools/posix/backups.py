@@ -6,7 +6,7 @@ import os
 import re
 import stat
 
-from bcfg2.client.files import Node, Unfinished, opened_folder
+from bcfg2.client.files import Node, Unfinished, opened_folder, opened_target
 
 #: What follows the name of a path in the name of its copies; copies of a full second had no fraction once.
 _TIME = r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{6})?"
@@ -16,7 +16,8 @@ def back_up(path: str, backups: str, max_copies: int) -> None:
     """Copy what is at PATH, unless that is nothing or a directory, to the folder BACKUPS.
 
     The oldest copies of the same path are removed before, until with the new one there are MAX_COPIES.  A copy has
-    content, owner, group and mode of the original.  Raises :exc:`OSError`.
+    content, owner, group and mode of the original; of a link that leads to a file, those of the file.  Raises
+    :exc:`OSError`.
     """
     folder_path, name = os.path.split(path)
     with contextlib.ExitStack() as opened:
@@ -31,9 +32,16 @@ def back_up(path: str, backups: str, max_copies: int) -> None:
         prefix = path.replace("/", "_") + "_"
         _remove_oldest(target, prefix, max_copies - 1)
         now = datetime.datetime.now().isoformat(timespec="microseconds")
+        if node.kind == stat.S_IFLNK:
+            node = _behind(node, opened.enter_context(opened_target(node, path)))
         with Unfinished(target) as copy:
             _copy(node, copy)
             copy.finish(prefix + now)
+
+
+def _behind(link: Node, target: Node | None) -> Node:
+    """What is copied of LINK: the file that it leads to, or else the link itself."""
+    return target if target is not None and target.kind == stat.S_IFREG else link
 
 
 def _remove_oldest(folder: int, prefix: str, keep: int) -> None:

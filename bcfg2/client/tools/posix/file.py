@@ -6,7 +6,7 @@ import os
 import stat
 from typing import Any, ClassVar
 
-from bcfg2.client.files import Node, Unfinished, opened_folder
+from bcfg2.client.files import Node, Unfinished, opened_target
 from bcfg2.client.tools.base import InstallError, State
 from bcfg2.client.tools.posix.content import wanted_bytes
 from bcfg2.client.tools.posix.pathtype import PathType, kind_of
@@ -35,7 +35,8 @@ class File(PathType):
     def own_found(self, entry: Element, path: str, node: Node) -> dict[str, Any]:
         """`content`: None if it is no file, or is so large that it cannot be right."""
         if node.kind == stat.S_IFLNK:
-            return {"content": self._content_behind(entry, path, node)}
+            with opened_target(node, path) as target:  # its content is not wanted there, but it is reported
+                return {"content": self._content(entry, target) if target else None}
         return {"content": self._content(entry, node)}
 
     def _content(self, entry: Element, node: Node) -> bytes | None:
@@ -46,18 +47,6 @@ class File(PathType):
             if len(wanted) != node.status.st_size:
                 return None
         return node.read()
-
-    def _content_behind(self, entry: Element, path: str, link: Node) -> bytes | None:
-        """The content of the file that LINK leads to, for the report; None if that is nothing, or not safe to read."""
-        target = os.path.join(os.path.dirname(path), link.link_text())
-        if link.status.st_uid not in (0, os.geteuid()):
-            return None
-        try:
-            folder_path, name = os.path.split(target)
-            with opened_folder(folder_path) as folder, Node(folder, name) as node:
-                return self._content(entry, node)
-        except OSError:
-            return None
 
     def can_settle(self, node: Node) -> bool:
         return not node.may_be_smuggled

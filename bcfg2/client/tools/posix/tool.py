@@ -137,7 +137,9 @@ class POSIX(Tool):
         if "children" in difference:
             self._report_children(entry, difference["children"].found or ())
         if "content" in difference and not is_true(entry.get("sensitive")):
-            self._report_content(entry, *difference["content"])
+            wanted, found = difference["content"]
+            if found is not None or actual is None:
+                self._report_content(entry, wanted, found)
 
     def _report_more(self, entry: Element, actual: State) -> None:
         """Report the metadata that only some entries, or some machines, have."""
@@ -180,6 +182,8 @@ class POSIX(Tool):
         wanted, found = difference["content"]
         if is_true(entry.get("sensitive")) and not secret_too:
             return [*lines, f"{entry.get('name')} differs in its content, which is not shown"]
+        if found is None and "exists" not in difference:
+            return [*lines, f"{entry.get('name')} differs in its content, which is no file or too large to be shown"]
         if self._is_binary(entry, found):
             return [*lines, f"{entry.get('name')} differs in its content, which is no text"]
         return [*lines, *self._diff(entry, wanted, found).split("\n")]
