@@ -91,7 +91,7 @@ class POSIX(Tool):
         """Write the modes of entries with four digits; clean up what a killed run has left."""
         for entry in self.entries:
             mode = entry.get("mode")
-            if mode and len(mode) < 4:
+            if mode and mode.isdecimal() and len(mode) < 4:
                 entry.set("mode", mode.zfill(4))
         if not self.settings.dry_run:
             self._remove_leftovers()
