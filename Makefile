@@ -64,6 +64,7 @@ package: $(VENV)/dev.stamp
 	cd / && $(CURDIR)/var/package/bin/bcfg2-server --version
 	cd / && $(CURDIR)/var/package/bin/bcfg2-admin --version
 	cd / && $(CURDIR)/var/package/bin/bcfg2-info --version
+	cd / && $(CURDIR)/var/package/bin/bcfg2 --version
 	cd / && $(CURDIR)/var/package/bin/python -c 'import bcfg2, pathlib; pathlib.Path(bcfg2.__file__).with_name("py.typed").stat()'
 
 pythons: $(VENV)/dev.stamp

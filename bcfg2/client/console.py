@@ -9,12 +9,14 @@ import logging
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from typing import Any
 
 from bcfg2.client.configuration import Configuration, title
 from bcfg2.client.report import Stamps, reported
 from bcfg2.client.states import States
 from bcfg2.client.tools.base import Tool
+from bcfg2.log import escaped
 from bcfg2.options import Options
 from bcfg2.xml import Element
 
@@ -34,6 +36,7 @@ class Console:
         self._shows_progress = sys.stderr.isatty()
         self._has_colours = self._shows and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
         self._line_is_open = False
+        self._planned: frozenset[Element] = frozenset()
         if self._shows_progress:
             logging.getLogger().handlers.insert(0, _ProgressEraser(self))
 
@@ -58,14 +61,14 @@ class Console:
 
     # Reports
 
-    def found(self, states: States, plan: Sequence[Element], removals: Sequence[Element]) -> None:
-        """Show what a dry run has found: the entries of PLAN would be installed, REMOVALS removed."""
-        for entry in plan:
-            self._write(f"{self._coloured('would install', _YELLOW)} {title(entry)}")
+    def plan(self, states: States, entries: Sequence[Element], removals: Sequence[Element]) -> None:
+        """Show what a dry run has found: ENTRIES would be installed, REMOVALS removed."""
+        self._planned = frozenset(entries)
+        for entry in entries:
+            self._write(f"{self._coloured('would install', _YELLOW)} {shown(title(entry))}")
             for line in _reasons(states.tool_of(entry), entry):
                 self._write(f"    {self.diff_line(line)}")
-        for entry in removals:
-            self._write(f"{self._coloured('would remove', _YELLOW)} {title(entry)}")
+        self._list("would remove", _YELLOW, removals)
 
     def summary(self, configuration: Configuration, states: States, stamps: Stamps) -> None:
         """Show how the run went."""
@@ -75,7 +78,10 @@ class Console:
             return
         good, bad = reported(states.good, self._options), reported(states.bad, self._options)
         self._list("changed", _GREEN, states.modified)
-        self._list("bad", _RED, bad)
+        for entry in sorted(set(bad) - self._planned, key=title):
+            self._list("bad", _RED, [entry])
+            for line in takewhile(lambda line: not line.startswith("---"), _reasons(states.tool_of(entry), entry)):
+                self._write(f"    {shown(line)}")
         if self._options.show_extra:
             self._list("extra", _YELLOW, states.extra)
         verdict = self._coloured("dirty", _RED) if bad else self._coloured("clean", _GREEN)
@@ -89,11 +95,12 @@ class Console:
     def question(self, text: str) -> str:
         """TEXT, the last line of which is a question, with colours for the differences above it."""
         *lines, last = text.split("\n")
-        return "\n".join([*map(self.diff_line, lines), last])
+        return "\n".join([*map(self.diff_line, lines), shown(last)])
 
     def diff_line(self, line: str) -> str:
         """LINE in the colour that it has as a part of a diff."""
-        return next((self._coloured(line, colour) for start, colour in _DIFF_COLOURS if line.startswith(start)), line)
+        colour = next((colour for start, colour in _DIFF_COLOURS if line.startswith(start)), None)
+        return self._coloured(shown(line), colour) if colour else shown(line)
 
     def _as_data(self, configuration: Configuration, states: States, stamps: Stamps) -> dict[str, Any]:
         good, bad = reported(states.good, self._options), reported(states.bad, self._options)
@@ -112,7 +119,7 @@ class Console:
 
     def _list(self, word: str, colour: str, entries: Iterable[Element]) -> None:
         for entry in sorted(entries, key=title):
-            self._write(f"{self._coloured(word, colour)} {title(entry)}")
+            self._write(f"{self._coloured(word, colour)} {shown(title(entry))}")
 
     def _write(self, line: str) -> None:
         if self._shows:
@@ -131,6 +138,11 @@ class _ProgressEraser(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._console.erase_progress()
+
+
+def shown(text: str) -> str:
+    """TEXT with what would control a terminal spelled out: contents of files are anybody's."""
+    return "\t".join(escaped(part) for part in text.split("\t"))
 
 
 def _as_item(entry: Element) -> dict[str, Any]:

@@ -85,11 +85,6 @@ class Installation:
 
     # The steps
 
-    def give_up(self) -> None:
-        """Have nothing to do, as in a dry run."""
-        self.to_do = []
-        self.removals = []
-
     def install_important(self) -> None:
         """Install the files that come before everything else."""
         for entry in [entry for entry in self.to_do if is_important(self._states.tools, entry)]:

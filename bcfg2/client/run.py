@@ -17,7 +17,7 @@ from bcfg2.client.installing import Installation, chosen_structures
 from bcfg2.client.interactive import ask
 from bcfg2.client.lock import locked
 from bcfg2.client.report import Stamps, statistics
-from bcfg2.client.states import States
+from bcfg2.client.states import States, is_important
 from bcfg2.client.tools import set_up
 from bcfg2.client.tools.base import Context
 from bcfg2.options import OptionError, Options
@@ -181,11 +181,14 @@ class _Run:
 
     def _show_plan(self, states: States, installation: Installation) -> None:
         """Tell what a run that is not dry would do."""
-        for entry in installation.to_do:
+        entries, removals = installation.to_do, installation.removals
+        if self._options.only_important:
+            entries, removals = [entry for entry in entries if is_important(states.tools, entry)], []
+        for entry in entries:
             logger.info("Would install %s", title(entry))
-        for entry in installation.removals:
+        for entry in removals:
             logger.info("Would remove %s", title(entry))
-        self._console.found(states, installation.to_do, installation.removals)
+        self._console.plan(states, entries, removals)
 
     def _ask(self, question: str) -> bool:
         """Whether the person at the terminal, if there is one, says yes to QUESTION."""
