@@ -3,7 +3,7 @@
 import re
 from typing import ClassVar
 
-from bcfg2.client.tools.base import Context
+from bcfg2.client.tools.base import Context, Difference, State
 from bcfg2.client.tools.output import text_of
 from bcfg2.client.tools.services import ServiceTool
 from bcfg2.xml import Element
@@ -42,6 +42,13 @@ class Chkconfig(ServiceTool):
         if entry.get("name") in self._xinetd:
             return self.boots(entry)
         return self.run(self.command("status", entry)).status == 0
+
+    def report(self, entry: Element, actual: State | None, difference: Difference) -> None:
+        """Tell also that chkconfig does not know the service."""
+        super().report(entry, actual, difference)
+        entry.attrib.pop("current_bootstatus", "")
+        if "boot" in difference and entry.get("name") not in self._listed:
+            entry.set("current_bootstatus", "service not installed")
 
     def set_boot(self, entry: Element, on: bool) -> None:
         """Make the service known to chkconfig and switch it on or off."""

@@ -38,6 +38,7 @@ class DebInit(ServiceTool):
     handles: ClassVar = (("Service", "deb"),)
     required: ClassVar = {("Service", "deb"): ("name", "status")}
     needs: ClassVar = (UPDATE_RC, INVOKE_RC)
+    reported_if_wrong: ClassVar = {"boot": "current_bootstatus"}
     removes: ClassVar = False
 
     def __init__(self, context: Context) -> None:

@@ -22,6 +22,7 @@ class RcUpdate(ServiceTool):
     handles: ClassVar = (("Service", "rc-update"),)
     required: ClassVar = {("Service", "rc-update"): ("name", "status")}
     needs: ClassVar = (RC_UPDATE, RC_STATUS)
+    reported_if_wrong: ClassVar = {"boot": "current_bootstatus"}
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

@@ -229,6 +229,15 @@ def test_chkconfig_reads_levels_and_services_of_xinetd(monkeypatch):
     ]
 
 
+def test_chkconfig_tells_what_it_does_not_know(monkeypatch):
+    machine = Machine(monkeypatch, {"/sbin/chkconfig --list": CHKCONFIG_LIST})
+    names = ("netfs", "nosuch")
+    entries = "".join(f'<Service type="chkconfig" name="{name}" status="on"/>' for name in names)
+    tool = machine.tool(chkconfig.Chkconfig, entries)
+    verified(tool)
+    assert [entry(tool, name).get("current_bootstatus") for name in names] == [None, "service not installed"]
+
+
 def test_chkconfig_looks_at_nothing_that_is_ignored(monkeypatch):
     machine = Machine(monkeypatch, {"/sbin/chkconfig --list": CHKCONFIG_LIST})
     tool = machine.tool(chkconfig.Chkconfig, '<Service type="chkconfig" name="crond" status="ignore" bootstatus="on"/>')
@@ -304,6 +313,7 @@ def test_debinit_reads_the_links_of_runlevels(debian):
         '<Service type="deb" name="gone" status="off"/>',
     )
     assert verified(tool) == {"ssh": True, "cron": False, "gone": False}
+    assert [entry(tool, name).get("current_bootstatus") for name in ("ssh", "cron")] == [None, "off"]
     assert [extra.get("name") for extra in tool.find_extra()] == ["apache2"]
     del debian.commands[:]
     assert list(tool.install([entry(tool, "cron"), entry(tool, "gone")]).values()) == [True, False]
