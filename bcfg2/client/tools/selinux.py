@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from bcfg2.client.configuration import title
-from bcfg2.client.tools.base import Context, InstallError, State, Tool
+from bcfg2.client.files.selinux import Policy
+from bcfg2.client.tools.base import Context, InstallError, MissingPrerequisite, State, Tool
 from bcfg2.client.tools.output import text_of
 from bcfg2.client.tools.semanage import (
     KINDS,
@@ -53,6 +54,8 @@ class SELinux(Tool):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
+        if not Policy().enabled:
+            raise MissingPrerequisite("SELinux is not enabled")
         self._records: dict[str, dict[Identity, Record]] = {}
         self._modules: dict[str, bool] | None = None
 

@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from bcfg2.client.tools import selinux
-from bcfg2.client.tools.base import InstallError
+from bcfg2.client.tools.base import InstallError, MissingPrerequisite
 from bcfg2.client.tools.selinux import SELinux
 from bcfg2.client.tools.semanage import Identity, node, parse_export, parse_list
 from tests.client.tools.machine import Machine, entry, verified
@@ -64,11 +64,18 @@ def machine(monkeypatch, tmp_path):
     (tmp_path / "config").write_text("# the policy\nSELINUX=enforcing\nSELINUXTYPE=small\n")
     monkeypatch.setattr(selinux, "CONFIG", tmp_path / "config")
     monkeypatch.setattr(selinux, "MODULES", tmp_path)
+    monkeypatch.setattr(selinux.Policy, "enabled", True)
     (tmp_path / "small").mkdir()
     answers = {f"/usr/sbin/semanage {noun} -l -n": output for noun, output in LISTS.items()}
     answers["/usr/sbin/semanage export"] = EXPORT
     answers["/usr/sbin/semodule --list-modules=full"] = "400 site pp\n100 old pp disabled\n100 site pp disabled\n"
     return Machine(monkeypatch, answers)
+
+
+def test_the_tool_is_left_out_where_selinux_is_not_enabled(machine, monkeypatch):
+    monkeypatch.setattr(selinux.Policy, "enabled", False)
+    with pytest.raises(MissingPrerequisite, match="not enabled"):
+        machine.tool(SELinux, "")
 
 
 def test_lists_read_as_records():
