@@ -13,7 +13,7 @@ from typing import ClassVar, TypeAlias
 
 from bcfg2.client.configuration import title
 from bcfg2.client.tools.base import Context, InstallError, State, Tool, names_of
-from bcfg2.xml import Element, is_true
+from bcfg2.xml import Element
 
 #: Name -> installed versions, of which the last one counts where only one can.
 Installed: TypeAlias = Mapping[str, Sequence[str]]
@@ -219,6 +219,8 @@ class PackageTool(Tool):
         words = {}
         for entry in entries:
             try:
+                if entry.get("name", "").startswith("-"):
+                    raise InstallError("a name that begins with a dash would be an option of the command")
                 words[entry] = self.install_word(entry)
             except InstallError as err:
                 self.logger.error("%s cannot be installed: %s", title(entry), err)
@@ -264,9 +266,3 @@ class PackageTool(Tool):
 def is_exact(entry: Element) -> bool:
     """Whether ENTRY asks for one version."""
     return entry.get("version") not in ("any", "auto")
-
-
-def is_wanted(entry: Element, attribute: str, default: bool) -> bool:
-    """The boolean that ATTRIBUTE of ENTRY says, DEFAULT if it says nothing."""
-    value = entry.get(attribute)
-    return default if value is None else is_true(value)

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bcfg2.client.tools.packages import is_wanted
 from bcfg2.client.tools.rpmdb import Instance, compare, parse_evr
 from bcfg2.options import Options
-from bcfg2.xml import Element
+from bcfg2.xml import Element, is_true
 
 _INSTANCES = ("Instance", "Package")
 #: What settings and instances can switch off.
@@ -80,12 +79,10 @@ def instance_elements(entry: Element) -> list[Element]:
 def _wanted(entry: Element, element: Element, section: str, options: Options) -> Wanted:
     epoch, version, release = parse_evr(element.get("version") or "any")
     switches = {
-        name: bool(getattr(options, f"{section}_{name}"))
-        and is_wanted(entry, name, True)
-        and is_wanted(element, name, True)
+        name: bool(getattr(options, f"{section}_{name}")) and _switch(entry, name) and _switch(element, name)
         for name in _SWITCHES
     }
-    switches["pkg_verify"] = switches["pkg_verify"] and is_wanted(entry, "verify", True) and not options.quick
+    switches["pkg_verify"] = switches["pkg_verify"] and _switch(entry, "verify") and not options.quick
     flags: Sequence[str] = getattr(options, f"{section}_verify_flags")
     own = element.get("verify_flags") or entry.get("verify_flags")
     return Wanted(
@@ -101,3 +98,9 @@ def _wanted(entry: Element, element: Element, section: str, options: Options) ->
         flags=frozenset(word.strip() for word in own.split(",")) if own else frozenset(flags),
         **switches,
     )
+
+
+def _switch(element: Element, attribute: str) -> bool:
+    """The boolean that ATTRIBUTE of ELEMENT says; true if it says nothing."""
+    value = element.get(attribute)
+    return value is None or is_true(value)

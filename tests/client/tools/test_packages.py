@@ -228,6 +228,13 @@ def test_a_broken_package_whose_reinstallation_fails_stays_bad(monkeypatch):
     assert not any(tool.install([entry(tool, "nginx"), entry(tool, "exim4")]).values())
 
 
+def test_a_name_is_never_an_option(monkeypatch):
+    machine = Machine(monkeypatch, {"/usr/bin/pacman -Q": PACMAN_Q})
+    tool = machine.tool(Pacman, packages("pacman", **{"--root=/tmp": "any"}))
+    assert list(tool.install(tool.entries).values()) == [False]
+    assert machine.ran("-S") == []
+
+
 def test_removed_packages_are_modified_and_no_longer_extra(monkeypatch):
     def purge():
         if machine.commands[-1].endswith("purge tzdata"):
