@@ -66,7 +66,11 @@ def run_all(probes: Sequence[Probe], options: Options) -> str:
     :exc:`FatalError` for the first that fails, if the options say so.
     """
     data = etree.Element("ProbeData")
-    with tempfile.TemporaryDirectory(prefix=_FOLDER, ignore_cleanup_errors=True) as folder:
+    try:
+        private = tempfile.TemporaryDirectory(prefix=_FOLDER, ignore_cleanup_errors=True)
+    except OSError as err:
+        raise FatalError(f"There is no place for the scripts of probes: {err}") from None
+    with private as folder:
         for probe in probes:
             logger.info("Running probe %s", probe.name)
             result = etree.SubElement(data, "probe-data", {"name": probe.name, "source": probe.source})

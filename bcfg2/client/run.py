@@ -43,6 +43,8 @@ def run(options: Options) -> int:
         logger.error("%s", err)
     except KeyboardInterrupt:
         logger.error("Interrupted")
+    except Exception:
+        logger.exception("The run ends because of an error of the agent's own, please report it")
     return FAILED
 
 

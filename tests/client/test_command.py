@@ -10,8 +10,8 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_agent_needs_nothing_of_the_server() -> None:
     code = (
-        "import sys, bcfg2.bcfg2_client; from bcfg2.client.options import OPTIONS; from bcfg2.options import OptionParser;"
-        "OptionParser('x', '', OPTIONS).parse(['-C', '/dev/null']);"
+        "import sys, bcfg2.bcfg2_client; from bcfg2.client.options import OPTIONS;"
+        "from bcfg2.options import OptionParser; OptionParser('x', '', OPTIONS).parse(['-C', '/dev/null']);"
         "print(*sorted(name for name in sys.modules if name.startswith(('bcfg2.server', 'daemon', 'lockfile'))))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

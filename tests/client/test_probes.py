@@ -97,3 +97,9 @@ def test_leftovers_of_killed_runs_are_removed_and_nothing_else(tmp_path: Path, m
     probes.remove_leftovers()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bcfg2-probes-link", "other"]
     assert stat.S_ISDIR(os.lstat(tmp_path / "other").st_mode)
+
+
+def test_a_machine_without_room_for_scripts_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    with pytest.raises(FatalError, match="no place for the scripts"):
+        outputs(tmp_path, ("/bin/sh", "echo x"))
