@@ -1,9 +1,10 @@
-"""The example site at work: a real server, and two clients that go through a whole run with it.
+"""The example site at work: a real server, two clients that go through a whole run with it, and the real agent.
 
 The repository ``examples/site`` is copied, a certificate is made, and ``bcfg2-server`` is started on the loopback
 interface.  Then each client does, over HTTPS, what the agent does: it declares its version, fetches probes, runs them,
 uploads their output, fetches decisions and its configuration, and uploads statistics.  What a client was given is
-printed in place of being installed.
+printed in place of being installed.  At last the agent itself looks after a machine that is only a folder (machine.py):
+it installs, finds everything as it should be, and repairs what somebody has changed.
 
     python examples/demo.py             everything, then stop
     python examples/demo.py --serve     leave the server running until Ctrl-C
@@ -11,7 +12,9 @@ printed in place of being installed.
 
 import argparse
 import contextlib
+import grp
 import os
+import pwd
 import secrets
 import shutil
 import signal
@@ -25,8 +28,10 @@ import xmlrpc.client
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from lxml import etree
+from machine import HOST, AgentError, Machine
 
 from bcfg2.rpc import Proxy, RPCError
 
@@ -60,6 +65,10 @@ class Site:
         return f"https://127.0.0.1:{self.port}"
 
     @property
+    def machine(self) -> Machine:
+        return Machine(self.folder)
+
+    @property
     def certificate(self) -> Path:
         return self.folder / "server.crt"
 
@@ -85,8 +94,13 @@ def prepare(folder: Path, port: int) -> Site:
     for name, value in {"FOLDER": folder, "PORT": site.port, "PASSWORD": site.password}.items():
         text = text.replace(f"@{name}@", str(value))
     site.config.touch(mode=0o600)
+    if os.geteuid():  # files of the agent cannot be root's
+        text += (
+            f"\n[mdata]\nowner = {pwd.getpwuid(os.geteuid()).pw_name}\ngroup = {grp.getgrgid(os.getegid()).gr_name}\n"
+        )
     site.config.write_text(text)
     make_certificate(site)
+    site.machine.join(folder / "repository", site.url, site.password, site.certificate)
     return site
 
 
@@ -224,6 +238,28 @@ def statistics(run: Run) -> etree._Element:
     return document
 
 
+# The agent
+
+
+def look_after(machine: Machine, screen: "Screen") -> None:
+    """Have the agent run three times: on an empty machine, at once again, and after somebody has changed a file."""
+    print()
+    print(screen.bold(HOST), screen.faint(f"the agent at work in {machine.root}"))
+    screen.show_report("first run", machine.run_agent())
+    second = machine.run_agent()
+    screen.show_report("second run", second)
+    if second["modified"] or second["bad"]:
+        raise AgentError("the second run has found something to do")
+    motd = machine.root / "etc/motd"
+    text = motd.read_text()
+    motd.write_text(f"{text}Free beer at 6.\n")
+    screen.fact("by hand", f"a line is added to {motd}")
+    screen.show_report("dry run", machine.run_agent("-n"))
+    screen.show_report("third run", machine.run_agent())
+    if motd.read_text() != text:
+        raise AgentError(f"{motd} is not what it was")
+
+
 # What people see
 
 
@@ -260,6 +296,17 @@ class Screen:
             print(f"  {self.bold(bundle.get('name', ''))}{kind}")
             for entry in sorted(bundle, key=lambda entry: (str(entry.tag).lower(), entry.get("name", ""))):
                 self.show_entry(entry)
+
+    def show_report(self, label: str, report: Any) -> None:
+        """Print what the agent tells of a run."""
+        state = f"{report['state']}, {report['good']} of {report['total']} entries are right"
+        self.fact(label, f"{state}, {len(report['modified'])} changed")
+        for item in report["modified"]:
+            print(f"    changed     {item['tag']} {item['name']}")
+        for item in report["bad"]:
+            print(f"    wrong       {item['tag']} {item['name']}")
+            for line in item["why"]:
+                print(self.faint(f"                  | {line}"))
 
     def fact(self, label: str, text: str) -> None:
         print(f"  {label:<15}{text}")
@@ -306,6 +353,7 @@ def play(site: Site, screen: Screen) -> bool:
     runs = [converse(site, host, address) for host, address in CLIENTS.items()]
     for run in runs:
         screen.show(run)
+    look_after(site.machine, screen)
     print()
     failures = sum(len(run.failures) for run in runs)
     for run in runs:
@@ -350,7 +398,7 @@ def main() -> int:
             complete = play(site, screen)
             if arguments.serve:
                 leave_running(site, server)
-    except (DemoError, RPCError, xmlrpc.client.Fault, OSError, subprocess.TimeoutExpired) as err:
+    except (AgentError, DemoError, RPCError, xmlrpc.client.Fault, OSError, subprocess.TimeoutExpired) as err:
         print(screen.alarm(f"The demonstration failed: {err}"), file=sys.stderr)
         complete = False
     except KeyboardInterrupt:

@@ -4,13 +4,15 @@ A script is kept in a folder that only this process's user can enter, and handed
 do it.  So it need not be executable, and the folder may lie on a file system where nothing is.
 """
 
+import fcntl
 import logging
 import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Sequence
-from contextlib import suppress
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +26,8 @@ from bcfg2.xml import XMLError, legal, parse_string, tostring
 logger = logging.getLogger("bcfg2.probes")
 
 _FOLDER = "bcfg2-probes-"
+#: Seconds for which a folder may not be held yet by whoever has made it.
+_JUST_MADE = 60.0
 
 
 class Probe(NamedTuple):
@@ -70,7 +74,7 @@ def run_all(probes: Sequence[Probe], options: Options) -> str:
         private = tempfile.TemporaryDirectory(prefix=_FOLDER, ignore_cleanup_errors=True)
     except OSError as err:
         raise FatalError(f"There is no place for the scripts of probes: {err}") from None
-    with private as folder:
+    with private as folder, _held(folder):
         for probe in probes:
             logger.info("Running probe %s", probe.name)
             result = etree.SubElement(data, "probe-data", {"name": probe.name, "source": probe.source})
@@ -79,13 +83,26 @@ def run_all(probes: Sequence[Probe], options: Options) -> str:
 
 
 def remove_leftovers() -> None:
-    """Remove what killed runs of the agent have left; to be called while no other agent runs."""
+    """Remove what killed runs of the agent have left; what belongs to one that runs, with another lock, stays."""
     folder = Path(tempfile.gettempdir())
-    with suppress(OSError):
-        for path in folder.glob(f"{_FOLDER}*"):
+    newest = time.time() - _JUST_MADE
+    for path in folder.glob(f"{_FOLDER}*"):
+        with suppress(OSError):
             info = path.lstat()
-            if stat.S_ISDIR(info.st_mode) and info.st_uid == os.geteuid():
-                shutil.rmtree(path, ignore_errors=True)
+            if stat.S_ISDIR(info.st_mode) and info.st_uid == os.geteuid() and info.st_mtime < newest:
+                with _held(path):
+                    shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def _held(folder: str | Path) -> Iterator[None]:
+    """Hold FOLDER, as long as this process lives; :exc:`OSError` if another one does."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _output(probe: Probe, folder: str, options: Options) -> bytes:

@@ -1,5 +1,6 @@
 """Probes: what is run, how, within which limits, and what is told of it."""
 
+import fcntl
 import os
 import stat
 from pathlib import Path
@@ -90,12 +91,20 @@ def test_standard_error_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFi
 
 def test_leftovers_of_killed_runs_are_removed_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    (tmp_path / "bcfg2-probes-abc").mkdir()
-    (tmp_path / "bcfg2-probes-abc" / "probe").write_text("x")
+    for name in ("abc", "held", "new"):
+        folder = tmp_path / f"bcfg2-probes-{name}"
+        folder.mkdir()
+        (folder / "probe").write_text("x")
+        if name != "new":
+            os.utime(folder, (1, 1))
     (tmp_path / "other").mkdir()
     (tmp_path / "bcfg2-probes-link").symlink_to(tmp_path / "other")
+    holder = os.open(tmp_path / "bcfg2-probes-held", os.O_RDONLY)
+    fcntl.flock(holder, fcntl.LOCK_EX)  # as another agent does that is running
     probes.remove_leftovers()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["bcfg2-probes-link", "other"]
+    os.close(holder)
+    left = ["bcfg2-probes-held", "bcfg2-probes-link", "bcfg2-probes-new", "other"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == left
     assert stat.S_ISDIR(os.lstat(tmp_path / "other").st_mode)
 
 

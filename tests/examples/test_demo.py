@@ -39,6 +39,18 @@ def test_everything_is_bound_and_shown(played: tuple[Path, subprocess.CompletedP
         assert text in done.stdout
 
 
+def test_the_agent_installs_finds_all_well_and_repairs(played: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    folder, done = played
+    runs = [line.strip() for line in done.stdout.splitlines() if line.strip().startswith(("first", "second", "third"))]
+    assert [run.split(", ")[0].split()[-1] for run in runs] == ["clean", "clean", "clean"]
+    assert [run.rpartition(", ")[2] for run in runs] == ["4 changed", "0 changed", "1 changed"]
+    assert "| -Free beer at 6." in done.stdout
+    machine = folder / "machine"
+    assert "Welcome to folder.example.com" in (machine / "etc/issue").read_text()
+    assert "Free beer" not in (machine / "etc/motd").read_text()
+    assert len((machine / "changes").read_text().splitlines()) == 2
+
+
 def test_the_output_has_no_colours_unless_on_a_terminal(
     played: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:
@@ -66,6 +78,7 @@ def test_a_failing_entry_is_shown_and_ends_in_a_status(
     run = module.Run("www1.example.com", "127.0.0.11")
     run.config = etree.fromstring(f"<Configuration>{bundle}</Configuration>")
     monkeypatch.setattr(module, "converse", lambda *_: run)
+    monkeypatch.setattr(module, "look_after", lambda *_: None)
     assert not module.play(module.Site(tmp_path, 0, "x"), module.Screen(False))
     assert "/x  bind error: no" in capsys.readouterr().out
 
