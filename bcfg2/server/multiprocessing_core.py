@@ -112,6 +112,9 @@ class MultiprocessingCore(BuiltinCore):
         """Read everything, and prepare for children, while this process has no thread but this one."""
         super()._prepare()
         self.block_for_fam_events(handle_events=True)
+        with using(self):
+            for plugin in self.plugins.values():
+                plugin.before_fork()
         if threading.active_count() > 1:
             names = ", ".join(thread.name for thread in threading.enumerate() if thread is not threading.main_thread())
             self.logger.warning("There are threads before children are forked, some plugin started them: %s", names)

@@ -78,6 +78,12 @@ class Plugin(Debuggable):
         self.debug_log(f"Shutting down {self.name} plugin")
         self.running = False
 
+    def before_fork(self) -> None:
+        """Called when everything has been read, if processes are going to be made that share it.
+
+        For a plugin that would work out the same things in each of them: work them out now, in a second at most.
+        """
+
     def catch_up(self) -> None:
         """Called in a process that others like it have gone ahead of, before it serves.
 

@@ -1,6 +1,7 @@
 """Cfg: the contents of files, from a tree that mirrors the paths on the clients."""
 
 import os
+import time
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
@@ -14,6 +15,9 @@ from bcfg2.server.plugins.cfg.lookup import HandlerTable
 from bcfg2.server.plugins.cfg.slowness import SlowTemplates
 from bcfg2.server.plugins.cfg.templates import CfgTemplateGenerator, TemplateEngine
 from bcfg2.xml import Element
+
+#: Seconds for which templates are compiled before children are made.
+_COMPILING = 1.0
 
 
 class Cfg(GroupSpool):
@@ -83,6 +87,16 @@ class Cfg(GroupSpool):
             return Dependencies()
         entry_set = self.entries.get(entry.get("name", "").removeprefix("/"))
         return entry_set.depends_on() if isinstance(entry_set, CfgEntrySet) else Dependencies()
+
+    def before_fork(self) -> None:
+        """Compile templates, as many as there is time for."""
+        deadline = time.monotonic() + _COMPILING
+        for entry_set in self.entries.values():
+            for file in entry_set.entries.values():
+                if isinstance(file, CfgTemplateGenerator):
+                    file.prepare()
+            if time.monotonic() > deadline:
+                return
 
     def has_generator(self, path: str, metadata: Any) -> bool:
         """Whether there are contents of PATH for the client; what a creator could make does not count."""

@@ -54,10 +54,14 @@ class CfgTemplateGenerator(CfgGenerator):
     def handle_event(self, event: Any = None) -> None:
         super().handle_event(event)
         if event is not None and event.code2str() != "exists":
-            try:
-                self._compiled(self.cfg.engines[self.engine])
-            except PluginExecutionError as err:
-                self.cfg.logger.error("%s", err)
+            self.prepare()
+
+    def prepare(self) -> None:
+        """Compile the template; a broken one is an error line."""
+        try:
+            self._compiled(self.cfg.engines[self.engine])
+        except PluginExecutionError as err:
+            self.cfg.logger.error("%s", err)
 
     def source(self) -> str:
         """The text of the template."""

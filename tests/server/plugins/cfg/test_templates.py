@@ -2,6 +2,7 @@
 
 import os
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from bcfg2.server.plugin import Plugin, PluginExecutionError, TemplateDataProvid
 from bcfg2.server.versioned import reading
 from tests.server.plugin.small_core import Client
 from tests.server.plugins.cfg.conftest import MakeBench
+from tests.support import Site
 
 VARIABLES = {
     "genshi": "$name|$path|$source_path|$repo|$metadata.hostname",
@@ -358,3 +360,16 @@ def test_an_include_that_cannot_be_read_is_an_error_not_an_empty_text(bench: Mak
     made = bench({"a/a.genshi": "{% include fifo %}"})
     os.mkfifo(made.path("a/fifo"))
     assert "not a regular file" in failure(made, "/a")
+
+
+def test_templates_are_compiled_before_processes_share_them_and_broken_ones_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = {"Cfg/good/good.jinja2": "{{ metadata.hostname }}", "Cfg/bad/bad.jinja2": "{% if %}"}
+    site = Site(tmp_path, files, "Metadata,Bundler,Cfg")
+    cfg = site.plugin("Cfg")
+    (good,), (bad,) = (cfg.entries[name].entries.values() for name in ("good", "bad"))
+    assert good._template is bad._broken is None
+    cfg.before_fork()
+    assert good._template is not None and "bad.jinja2" in bad._broken
+    assert [record.levelname for record in caplog.records if "bad.jinja2" in record.message] == ["ERROR"]
