@@ -13,6 +13,11 @@ JOBS ?= 2
 # The same examples in each run, and no complaints of Hypothesis about a slow machine.
 PYTEST := -n $(JOBS) --hypothesis-profile ci
 PORT ?= 6789
+# What takes long, and is tested on one Python only.
+SLOW := tests/real tests/conformance tests/server/admin tests/server/database tests/server/info tests/server/reload \
+    $(addprefix tests/server/test_,cherrypy_core.py daemonize.py durability.py fuzzing.py hardening.py monitoring.py \
+    multiprocessing_core.py schema.py) $(addprefix tests/server/plugins/,ldap metadata/test_database.py \
+    probes/test_database.py test_git.py test_version_commands.py)
 # The recorded cases that every core has to pass.
 CASES := -k "core- or metadata- or structures- or cfg- or probes-"
 
@@ -73,7 +78,7 @@ pythons: $(VENV)/dev.stamp
 	done
 
 pytest-%: var/venv-%/test.stamp
-	var/venv-$*/bin/python -m pytest $(PYTEST) --ignore tests/real --ignore tests/conformance --ignore tests/server/reload
+	var/venv-$*/bin/python -m pytest $(PYTEST) $(SLOW:%=--ignore %)
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks

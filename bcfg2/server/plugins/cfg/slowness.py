@@ -38,6 +38,7 @@ class SlowTemplates:
         self._lock = threading.Lock()
         self._limit = 0.0
         self._watching = False
+        self._pause = threading.Event()  # never set
 
     @contextmanager
     def rendering(self, template: str, client: str, limit: float | None) -> Iterator[None]:
@@ -68,7 +69,7 @@ class SlowTemplates:
     def _look_on(self) -> None:
         idle_since = time.monotonic()
         while True:
-            time.sleep(min(_TICK, self._limit))
+            self._pause.wait(min(_TICK, self._limit))
             now = time.monotonic()
             for rendering in list(self._running.values()):
                 idle_since = now
