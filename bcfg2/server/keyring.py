@@ -106,7 +106,7 @@ class Keyring:
             except EncryptionError as err:
                 problem = str(err)
                 continue
-            if is_modern(data) or _is_text(plaintext, encoding):
+            if is_modern(data) or is_text(plaintext, encoding):
                 return name, plaintext
             found = found or (name, plaintext)
         if found is None:
@@ -119,7 +119,8 @@ class Keyring:
         return self.passphrases[name].encode()
 
 
-def _is_text(data: bytes, encoding: str) -> bool:
+def is_text(data: bytes, encoding: str) -> bool:
+    """Whether DATA is text in ENCODING."""
     try:
         data.decode(encoding)
     except UnicodeDecodeError:

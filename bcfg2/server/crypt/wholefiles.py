@@ -2,6 +2,7 @@
 
 from bcfg2.server.cipherformats import is_encrypted
 from bcfg2.server.crypt.keys import CryptError, Keys
+from bcfg2.server.keyring import is_text
 
 _SUFFIX = ".crypt"
 
@@ -43,21 +44,13 @@ def opened(data: bytes, keys: Keys) -> tuple[str, bytes]:
             found.setdefault(keys.decrypt(data, name), name)
         except CryptError as err:
             problem = f"no passphrase opens it ({err})"
-    best = {plaintext: name for plaintext, name in found.items() if _is_text(plaintext, keys.encoding)} or found
+    best = {plaintext: name for plaintext, name in found.items() if is_text(plaintext, keys.encoding)} or found
     if not best:
         raise CryptError(problem)
     if len(best) > 1:
         raise CryptError(f"several passphrases seem to open it, choose one by -p: {', '.join(best.values())}")
     plaintext, name = best.popitem()
     return name, plaintext
-
-
-def _is_text(data: bytes, encoding: str) -> bool:
-    try:
-        data.decode(encoding)
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def sealed(data: bytes, keys: Keys, name: str) -> bytes:
